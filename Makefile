@@ -1,0 +1,50 @@
+# Every target makes the environment that it needs in .venv; nothing but Python >= 3.11 has to be there.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DEV := "mypy>=1.13" "pytest>=8.3" "pytest-timeout>=2.3" "ruff>=0.8"
+
+.PHONY: demo test lint types stress bench docs clean
+
+demo: $(VENV)/.demo
+	$(RUN) samples/cartpole_dqn.py $(ARGS)
+
+test: $(VENV)/.dev
+	$(RUN) -m pytest -m "not stress" $(ARGS)
+
+lint: $(VENV)/.dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/.dev
+	$(RUN) -m mypy
+
+stress: $(VENV)/.dev
+	$(RUN) -m pytest -m stress --timeout 900 $(ARGS)
+
+bench: $(VENV)/.demo
+	$(RUN) -m benchmarks $(ARGS)
+
+docs: $(VENV)/.docs
+	$(RUN) -m mkdocs build --strict
+
+clean:
+	rm -rf $(VENV) site
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "pamiq-sched needs Python 3.11 or later; run make with PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[gym,plot,console]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) $(DEV)
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.demo
+	$(PIP) "mkdocs-material>=9.5"
+	@touch $@

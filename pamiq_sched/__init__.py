@@ -1,0 +1,158 @@
+"""Agents that learn while they act.
+
+One process, three threads: the *inference* thread lets an agent act in its environment, the *training* thread
+lets trainers learn from what it saw, the *control* thread pauses, resumes, saves and stops them both.
+
+The house, from the ground up; a module imports from lower floors only:
+
+- ``clock``, ``lifecycle``: agent time, and the hooks that every component has.
+- ``schedulers``, ``state``, ``model``: callbacks every so often, what is kept, models in two roles.
+- ``data``, ``interaction``, ``trainer``: from agent to trainer, how it acts, how it learns.
+- ``torch``: the parts made for PyTorch.
+- ``runtime``: the three threads, and :class:`System`, the handle of them.
+- ``gym``, ``testing``: Gymnasium environments; help for tests of your own parts.
+
+Every public name is importable from here and from its room. Importing this package loads none of them, and no
+torch: a name is looked up when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pamiq_sched import clock as time  # noqa: F401 - the room under pamiq-core's name
+    from pamiq_sched.clock import (
+        Clock as Clock,
+        ManualClock as ManualClock,
+        system_clock as system_clock,
+    )
+    from pamiq_sched.data import (
+        DataBuffer as DataBuffer,
+        DataCollector as DataCollector,
+        DataCollectorsDict as DataCollectorsDict,
+        DataUser as DataUser,
+        DataUsersDict as DataUsersDict,
+        DictRandomReplacementBuffer as DictRandomReplacementBuffer,
+        DictSequentialBuffer as DictSequentialBuffer,
+        RandomReplacementBuffer as RandomReplacementBuffer,
+        SequentialBuffer as SequentialBuffer,
+    )
+    from pamiq_sched.gym import (
+        EnvReset as EnvReset,
+        EnvStep as EnvStep,
+        GymAction as GymAction,
+        GymAgent as GymAgent,
+        GymEnvironment as GymEnvironment,
+    )
+    from pamiq_sched.interaction import (
+        Agent as Agent,
+        Environment as Environment,
+        FixedIntervalInteraction as FixedIntervalInteraction,
+        Interaction as Interaction,
+        IntervalAdjustor as IntervalAdjustor,
+        SleepIntervalAdjustor as SleepIntervalAdjustor,
+    )
+    from pamiq_sched.lifecycle import (
+        InteractionEventMixin as InteractionEventMixin,
+        PersistentStateMixin as PersistentStateMixin,
+        ShutdownRequested as ShutdownRequested,
+        ThreadEventMixin as ThreadEventMixin,
+    )
+    from pamiq_sched.model import (
+        InferenceModel as InferenceModel,
+        InferenceModelsDict as InferenceModelsDict,
+        TrainingModel as TrainingModel,
+        TrainingModelsDict as TrainingModelsDict,
+    )
+    from pamiq_sched.runtime import (
+        LaunchConfig as LaunchConfig,
+        Status as Status,
+        System as System,
+        SystemStatus as SystemStatus,
+        launch as launch,
+    )
+    from pamiq_sched.schedulers import (
+        Scheduler as Scheduler,
+        StepIntervalScheduler as StepIntervalScheduler,
+        TimeIntervalScheduler as TimeIntervalScheduler,
+    )
+    from pamiq_sched.state import (
+        LatestStatesKeeper as LatestStatesKeeper,
+        PeriodicSaveCondition as PeriodicSaveCondition,
+        StatesKeeper as StatesKeeper,
+        StateStore as StateStore,
+    )
+    from pamiq_sched.testing import (
+        connect_components as connect_components,
+    )
+    from pamiq_sched.torch import (
+        TorchAgent as TorchAgent,
+        TorchInferenceModel as TorchInferenceModel,
+        TorchTrainer as TorchTrainer,
+        TorchTrainingModel as TorchTrainingModel,
+        get_device as get_device,
+    )
+    from pamiq_sched.trainer import (
+        Trainer as Trainer,
+        TrainersDict as TrainersDict,
+    )
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "clock": ["Clock", "ManualClock", "system_clock"],
+    "data": [
+        "DataBuffer",
+        "DataCollector",
+        "DataCollectorsDict",
+        "DataUser",
+        "DataUsersDict",
+        "DictRandomReplacementBuffer",
+        "DictSequentialBuffer",
+        "RandomReplacementBuffer",
+        "SequentialBuffer",
+    ],
+    "gym": ["EnvReset", "EnvStep", "GymAction", "GymAgent", "GymEnvironment"],
+    "interaction": [
+        "Agent",
+        "Environment",
+        "FixedIntervalInteraction",
+        "Interaction",
+        "IntervalAdjustor",
+        "SleepIntervalAdjustor",
+    ],
+    "lifecycle": ["InteractionEventMixin", "PersistentStateMixin", "ShutdownRequested", "ThreadEventMixin"],
+    "model": ["InferenceModel", "InferenceModelsDict", "TrainingModel", "TrainingModelsDict"],
+    "runtime": ["LaunchConfig", "Status", "System", "SystemStatus", "launch"],
+    "schedulers": ["Scheduler", "StepIntervalScheduler", "TimeIntervalScheduler"],
+    "state": [
+        "LatestStatesKeeper",
+        "PeriodicSaveCondition",
+        "StateStore",
+        "StatesKeeper",
+    ],
+    "testing": ["connect_components"],
+    "torch": ["TorchAgent", "TorchInferenceModel", "TorchTrainer", "TorchTrainingModel", "get_device"],
+    "trainer": ["Trainer", "TrainersDict"],
+}
+_ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
+_ROOMS = [*_NAMES, "time"]
+
+# Not the rooms: a star import must not put ours in the place of torch and time.
+__all__ = list(_ROOM_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    globals()[name] = value  # found at once the next time
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOM_OF, *_ROOMS})

@@ -1,0 +1,99 @@
+"""What an argument may be: one check for each kind, so that every refusal reads alike.
+
+Each returns the value in its plain Python type. No state; any thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+
+def seconds(name: str, value: object, *, zero: bool = False, infinite: bool = False, remedy: str = "") -> float:
+    """Return a duration as a float.
+
+    Args:
+        name: What the caller calls it; it opens the error.
+        value: A real number of seconds, not a bool.
+        zero: Whether 0 is allowed.
+        infinite: Whether infinity is allowed.
+        remedy: The way out, put behind the error.
+
+    Raises:
+        TypeError: If it is not a real number (a bool is none).
+        ValueError: If it is NaN, negative, or zero or infinite without leave.
+
+    Example:
+        >>> seconds("interval", 2)
+        2.0
+    """
+    rule = f"{name} must be a number of seconds {'of at least' if zero else 'above'} 0"
+    rule += "" if infinite else " and finite"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(_refusal(rule, value, remedy))
+    result = float(value)
+    if math.isnan(result) or result < 0 or (result == 0 and not zero) or (result == math.inf and not infinite):
+        raise ValueError(_refusal(rule, value, remedy))
+    return result
+
+
+def count(name: str, value: object, *, least: int = 0, unit: str = "", remedy: str = "") -> int:
+    """Return a whole number of at least ``least`` as an int.
+
+    Raises:
+        TypeError: If it is not an integer (a bool and 5.0 are none).
+        ValueError: If it is smaller than ``least``.
+
+    Example:
+        >>> count("interval", 100, least=1, unit="step")
+        100
+    """
+    rule = f"{name} must be a whole number of at least {least}{' ' + unit if unit else ''}"
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(_refusal(rule, value, remedy))
+    if value < least:
+        raise ValueError(_refusal(rule, value, remedy))
+    return int(value)
+
+
+def component_name(kind: str, name: object) -> str:
+    """Return a name under which a component can be saved.
+
+    Args:
+        kind: What the component is; it opens the error.
+        name: Becomes the name of a file.
+
+    Raises:
+        TypeError: If it is not a string.
+        ValueError: If it cannot be the name of a file in the state's directory.
+
+    Example:
+        >>> component_name("model", "policy")
+        'policy'
+    """
+    rule = f"a {kind}'s name becomes a file name, so it "
+    if not isinstance(name, str):
+        raise TypeError(f"{rule}must be a string, got {name!r}")
+    if not name or name.startswith(".") or any(c in "/\\\0" for c in name):
+        raise ValueError(f"{rule}may have no separator and not start with a dot, got {name!r}")
+    return name
+
+
+def state_keys(owner: str, state: Mapping[str, Any], expected: set[str]) -> None:
+    """Refuse a loaded state that lacks a key or has one too many.
+
+    Raises:
+        ValueError: Naming the missing and the unknown keys.
+    """
+    missing, unknown = sorted(expected - set(state)), sorted(set(state) - expected)
+    if missing or unknown:
+        raise ValueError(
+            f"the state of {owner} must have exactly the keys {sorted(expected)}; "
+            f"missing: {missing}, unknown: {unknown}; it was saved by something else or by another version"
+        )
+
+
+def _refusal(rule: str, value: object, remedy: str) -> str:
+    return f"{rule}, got {value!r}" + (f"; {remedy}" if remedy else "")

@@ -1,0 +1,289 @@
+"""Agent time: monotonic, pausable, scalable.
+
+Every reading is computed from one immutable anchor, replaced as a whole, on top of the machine's monotonic
+clock. So readings take no lock, never see half of a change, and a step of the wall clock changes nothing:
+``time()`` starts at the wall clock's reading and goes on by the monotonic one. Any thread may read, sleep,
+pause and resume; changes are serialized by a lock that readers never take.
+
+The module's functions (``time()``, ``sleep()``, ``pause()``, ...) act on the process's system clock; the
+``fixed_*`` ones are the interpreter's own, which nothing pauses. :class:`ManualClock` stands still until it
+is told to move: for tests, and for running recorded data as fast as it goes.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time as _time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from typing_extensions import override
+
+from pamiq_sched import _checks
+
+
+class Anchor(NamedTuple):
+    """One moment of a clock and how it goes on from there."""
+
+    source: float
+    """The source's reading then, in seconds."""
+    rate: float
+    """Agent seconds per source second; 0 while paused."""
+    time: float
+    perf_counter: float
+    monotonic: float
+
+
+class Clock:
+    """Agent time on top of a monotonic source.
+
+    Args:
+        source: Seconds that never go back; the machine's monotonic clock by default.
+
+    Example:
+        >>> clock = ManualClock()
+        >>> clock.set_time_scale(2.0)
+        >>> clock.advance(3.0)
+        >>> clock.monotonic()
+        6.0
+    """
+
+    def __init__(self, source: Callable[[], float] = _time.monotonic) -> None:
+        self.source = source
+        # Guards changes of anchor and scale, and carries the wake-ups of sleepers. Readers do without: they
+        # take the anchor in one read.
+        self._changed = threading.Condition()
+        self._scale = 1.0  # guarded by _changed; what the rate returns to after a pause
+        self._listeners: tuple[Callable[[], None], ...] = ()  # replaced as a whole under _changed
+        self.anchor = self._first_anchor()
+
+    def _first_anchor(self) -> Anchor:
+        return Anchor(self.source(), 1.0, _time.time(), _time.perf_counter(), _time.monotonic())
+
+    def time(self) -> float:
+        """Seconds since the epoch, in agent time."""
+        at, rate, time, _, _ = self.anchor
+        return time + (self.source() - at) * rate
+
+    def perf_counter(self) -> float:
+        """Seconds since an arbitrary moment, in agent time."""
+        at, rate, _, perf_counter, _ = self.anchor
+        return perf_counter + (self.source() - at) * rate
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary moment, in agent time; what intervals are measured by."""
+        at, rate, _, _, monotonic = self.anchor
+        return monotonic + (self.source() - at) * rate
+
+    def is_paused(self) -> bool:
+        """Whether agent time stands still."""
+        return self.anchor.rate == 0.0
+
+    def pause(self) -> None:
+        """Stop agent time; sleepers return at once. Does nothing if it stands still already."""
+        with self._changed:
+            if not self.is_paused():
+                self._move_to(self._now(rate=0.0))
+        self._tell_listeners()
+
+    def resume(self) -> None:
+        """Let agent time go on. Does nothing if it runs already."""
+        with self._changed:
+            if self.is_paused():
+                self._move_to(self._now(rate=self._scale))
+        self._tell_listeners()
+
+    def set_time_scale(self, scale: float) -> None:
+        """Let agent time run ``scale`` times as fast as the source.
+
+        Raises:
+            TypeError: If it is not a number.
+            ValueError: If it is not finite or not above 0; to stop time, use :meth:`pause`.
+        """
+        checked = _checks.seconds(
+            "the time scale (agent seconds per second)", scale, remedy="to stop time, pause()"
+        )
+        with self._changed:
+            self._scale = checked
+            if not self.is_paused():
+                self._move_to(self._now(rate=checked))
+        self._tell_listeners()
+
+    def get_time_scale(self) -> float:
+        """Agent seconds per source second, while not paused."""
+        return self._scale
+
+    def sleep(self, seconds: float, *, wake_if: Callable[[], bool] | None = None) -> None:
+        """Sleep for a span of agent time.
+
+        Args:
+            seconds: Agent seconds, at least 0.
+            wake_if: Tells whether to stop sleeping; asked at every change of the clock and whenever someone
+                calls :meth:`wake`. If it is not given, a pause of the clock ends the sleep.
+
+        Raises:
+            TypeError: If ``seconds`` is not a number.
+            ValueError: If it is negative or not finite.
+        """
+        span = _checks.seconds("the time to sleep", seconds, zero=True)
+        is_over = self.is_paused if wake_if is None else wake_if
+        with self._changed:
+            deadline = self.monotonic() + span
+            while not is_over():
+                remaining = deadline - self.monotonic()
+                if remaining <= 0:
+                    return
+                self._wait(remaining)
+
+    def _wait(self, remaining: float) -> None:
+        """Wait under the lock for a change of the clock, for ``remaining`` agent seconds at most."""
+        self._changed.wait(None if self.is_paused() else remaining / self.anchor.rate)
+
+    def wake(self) -> None:
+        """Let every sleeper ask its ``wake_if`` again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def source_deadline(self, monotonic: float) -> float:
+        """The source's reading at which :meth:`monotonic` gets there; infinity while paused.
+
+        It holds as long as :attr:`anchor` is the same object.
+        """
+        at, rate, _, _, now = self.anchor
+        return at + (monotonic - now) / rate if rate else math.inf
+
+    def add_listener(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` after every change: pause, resume, scale, load, and a manual advance.
+
+        It is called by the thread that made the change, without a lock held.
+        """
+        with self._changed:
+            self._listeners = (*self._listeners, listener)
+
+    def remove_listener(self, listener: Callable[[], None]) -> None:
+        """Stop calling ``listener``.
+
+        Raises:
+            ValueError: If it is not registered.
+        """
+        with self._changed:
+            listeners = list(self._listeners)
+            listeners.remove(listener)
+            self._listeners = tuple(listeners)
+
+    def state_dict(self) -> dict[str, float]:
+        """All three readings of one moment, in seconds."""
+        now = self._now(rate=0.0)
+        return {"time": now.time, "perf_counter": now.perf_counter, "monotonic": now.monotonic}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from the readings of :meth:`state_dict`; whether it is paused stays as it is.
+
+        Raises:
+            TypeError: If a reading is not a number.
+            ValueError: If a reading is missing, unknown or not finite.
+        """
+        _checks.state_keys("a clock", state, {"time", "perf_counter", "monotonic"})
+        readings = {key: _checks.seconds(f"the clock's {key}", state[key], zero=True) for key in state}
+        with self._changed:
+            self._move_to(Anchor(source=self.source(), rate=self.anchor.rate, **readings))
+        self._tell_listeners()
+
+    def _now(self, *, rate: float) -> Anchor:
+        at, old_rate, time, perf_counter, monotonic = self.anchor
+        source = self.source()
+        gone = (source - at) * old_rate
+        return Anchor(source, rate, time + gone, perf_counter + gone, monotonic + gone)
+
+    def _move_to(self, anchor: Anchor) -> None:
+        self.anchor = anchor
+        self._changed.notify_all()
+
+    def _tell_listeners(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+class ManualClock(Clock):
+    """A clock that stands still until it is told to move.
+
+    Args:
+        start: The first reading of every kind, in seconds.
+        autojump: Let a sleep move the clock by itself, so that a single thread runs as fast as it can;
+            otherwise a sleeper waits until another thread has advanced the clock far enough.
+
+    Example:
+        >>> clock = ManualClock()
+        >>> clock.advance(1.5)
+        >>> clock.time()
+        1.5
+        >>> jumping = ManualClock(autojump=True)
+        >>> jumping.sleep(60.0)
+        >>> jumping.time()
+        60.0
+    """
+
+    def __init__(self, start: float = 0.0, *, autojump: bool = False) -> None:
+        self._reading = _checks.seconds("the start", start, zero=True)  # written under _changed, read in one go
+        self._autojump = autojump
+        super().__init__(source=lambda: self._reading)
+
+    @override
+    def _first_anchor(self) -> Anchor:
+        start = self._reading
+        return Anchor(start, 1.0, start, start, start)
+
+    def advance(self, seconds: float) -> None:
+        """Move the source by so many seconds, waking sleepers whose time has come.
+
+        Raises:
+            TypeError: If it is not a number.
+            ValueError: If it is negative or not finite.
+        """
+        span = _checks.seconds("the time to advance by", seconds, zero=True)
+        with self._changed:
+            self._reading += span
+            self._changed.notify_all()
+        self._tell_listeners()
+
+    @override
+    def sleep(self, seconds: float, *, wake_if: Callable[[], bool] | None = None) -> None:
+        super().sleep(seconds, wake_if=wake_if)
+        if self._autojump:
+            self._tell_listeners()
+
+    @override
+    def _wait(self, remaining: float) -> None:
+        if self._autojump and not self.is_paused():
+            target = self.source_deadline(self.monotonic() + remaining)
+            # Rounding may fall short of the deadline by one unit in the last place; never stand still.
+            self._reading = max(target, math.nextafter(self._reading, math.inf))
+        else:
+            self._changed.wait()
+
+
+_system_clock = Clock()
+
+
+def system_clock() -> Clock:
+    """The process's clock, which every component uses unless it is given another."""
+    return _system_clock
+
+
+time = _system_clock.time
+perf_counter = _system_clock.perf_counter
+monotonic = _system_clock.monotonic
+sleep = _system_clock.sleep
+pause = _system_clock.pause
+resume = _system_clock.resume
+is_paused = _system_clock.is_paused
+set_time_scale = _system_clock.set_time_scale
+get_time_scale = _system_clock.get_time_scale
+state_dict = _system_clock.state_dict
+load_state_dict = _system_clock.load_state_dict
+
+fixed_time = _time.time
+fixed_perf_counter = _time.perf_counter
+fixed_monotonic = _time.monotonic
+fixed_sleep = _time.sleep

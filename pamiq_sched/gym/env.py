@@ -1,0 +1,86 @@
+"""Gymnasium environments as a place to act in. Belongs to the inference thread."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import override
+
+from pamiq_sched.gym.types import EnvReset, EnvStep, GymAction, GymObs
+from pamiq_sched.interaction import Environment
+
+try:
+    import gymnasium
+except ImportError as error:
+    raise ImportError('Gymnasium environments need an extra: pip install "pamiq-sched[gym]"') from error
+
+ObsT = TypeVar("ObsT")
+ActT = TypeVar("ActT")
+
+
+class GymEnvironment(Environment[GymObs[ObsT], GymAction[ActT]], Generic[ObsT, ActT]):
+    """Lets an agent act in a Gymnasium environment, episode after episode.
+
+    Args:
+        env: An environment, or the id of one to make.
+        seed: Seeds the first episode; unseeded if not given.
+        **gym_make_kwds: For ``gymnasium.make``, with an id.
+
+    Raises:
+        TypeError: If there are keywords beside a ready environment.
+
+    Example:
+        >>> environment = GymEnvironment("CartPole-v1", seed=0)
+        >>> environment.setup()
+        >>> environment.observe().obs.shape
+        (4,)
+        >>> environment.affect(GymAction(1))
+        >>> environment.observe().reward
+        1.0
+        >>> environment.teardown()
+    """
+
+    def __init__(
+        self, env: gymnasium.Env[ObsT, ActT] | str, *, seed: int | None = None, **gym_make_kwds: Any
+    ) -> None:
+        super().__init__()
+        if not isinstance(env, str) and gym_make_kwds:
+            raise TypeError(f"keywords are for making an environment by its id, got {env!r} and {gym_make_kwds}")
+        self.env: gymnasium.Env[ObsT, ActT] = gymnasium.make(env, **gym_make_kwds) if isinstance(env, str) else env
+        self._seed = seed
+        self._observation: GymObs[ObsT] | None = None
+
+    @override
+    def setup(self) -> None:
+        """Start the first episode."""
+        super().setup()
+        self._observation = EnvReset(*self.env.reset(seed=self._seed))
+
+    @override
+    def teardown(self) -> None:
+        """Close the environment."""
+        super().teardown()
+        self.env.close()
+
+    @override
+    def observe(self) -> GymObs[ObsT]:
+        """Return what came of the last action, or the first observation.
+
+        Raises:
+            RuntimeError: If the environment is not set up.
+        """
+        if self._observation is None:
+            raise RuntimeError(
+                "the environment has no observation before setup(); the system calls it at its start"
+            )
+        return self._observation
+
+    @override
+    def affect(self, action: GymAction[ActT]) -> None:
+        """Carry out an action; if that ends the episode, or the agent asks for it, start the next."""
+        obs, reward, terminated, truncated, info = self.env.step(action.action)
+        step = EnvStep(obs, float(reward), bool(terminated), bool(truncated), info)
+        if step.done or action.need_reset:
+            self._observation = (step, EnvReset(*self.env.reset()))
+        else:
+            self._observation = step

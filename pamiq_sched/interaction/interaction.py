@@ -1,0 +1,145 @@
+"""The loop itself: observe, decide, affect. Belongs to the inference thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+from typing_extensions import override
+
+from pamiq_sched.clock import Clock
+from pamiq_sched.interaction.agent import Agent, set_up_agent
+from pamiq_sched.interaction.environment import Environment
+from pamiq_sched.interaction.pacing import IntervalAdjustor, SleepIntervalAdjustor
+from pamiq_sched.lifecycle import (
+    ErrorCollector,
+    InteractionEventMixin,
+    PausePoint,
+    PersistentStateMixin,
+    ThreadEventMixin,
+    call_all,
+)
+
+ObsT = TypeVar("ObsT")
+ActT = TypeVar("ActT")
+
+
+class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin, Generic[ObsT, ActT]):
+    """Lets an agent act in an environment, as fast as the two can.
+
+    Args:
+        agent: Decides.
+        environment: Is observed and affected.
+    """
+
+    def __init__(self, agent: Agent[ObsT, ActT], environment: Environment[ObsT, ActT]) -> None:
+        super().__init__()
+        self.agent = agent
+        self.environment = environment
+
+    def step(self) -> None:
+        """Observe, decide, affect."""
+        observation = self.environment.observe()
+        action = self.agent.step(observation)
+        self.environment.affect(action)
+
+    def attach_pause_point(self, pause_point: PausePoint) -> None:
+        """Take the place where a long step may be stopped; the runtime calls this before it starts."""
+
+    @override
+    def setup(self) -> None:
+        """Set up the agent, then the environment; if that one raises, the agent is torn down again."""
+        super().setup()
+        set_up_agent(self.agent)
+        errors = ErrorCollector("the environment raised in setup and the agent in teardown")
+        with errors:
+            self.environment.setup()
+        if errors.errors:
+            with errors:
+                self.agent.teardown()
+        errors.raise_collected()
+
+    @override
+    def teardown(self) -> None:
+        super().teardown()
+        self._call_both("teardown")
+
+    @override
+    def on_paused(self) -> None:
+        super().on_paused()
+        self._call_both("on_paused")
+
+    @override
+    def on_resumed(self) -> None:
+        super().on_resumed()
+        self._call_both("on_resumed")
+
+    def _call_both(self, hook: str) -> None:
+        call_all(f"agent and environment raised in {hook}", [getattr(p, hook) for p in self._parts().values()])
+
+    def _parts(self) -> dict[str, Agent[Any, Any] | Environment[Any, Any]]:
+        return {"agent": self.agent, "environment": self.environment}
+
+    @override
+    def save_state(self, path: Path) -> None:
+        path.mkdir()
+        for name, part in self._parts().items():
+            part.save_state(path / name)
+
+    @override
+    def load_state(self, path: Path) -> None:
+        for name, part in self._parts().items():
+            part.load_state(path / name)
+
+
+class FixedIntervalInteraction(Interaction[ObsT, ActT]):
+    """Lets an agent act at fixed moments.
+
+    Args:
+        agent: Decides.
+        environment: Is observed and affected.
+        adjustor: Waits for the moments.
+
+    Example:
+        ``FixedIntervalInteraction.with_sleep_adjustor(agent, environment, 0.1)`` acts at 10 Hz.
+    """
+
+    def __init__(
+        self, agent: Agent[ObsT, ActT], environment: Environment[ObsT, ActT], adjustor: IntervalAdjustor
+    ) -> None:
+        super().__init__(agent, environment)
+        self._adjustor = adjustor
+
+    @classmethod
+    def with_sleep_adjustor(
+        cls,
+        agent: Agent[ObsT, ActT],
+        environment: Environment[ObsT, ActT],
+        interval: float,
+        offset: float = 0.0,
+        *,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Make one that sleeps between its steps; see :class:`SleepIntervalAdjustor`."""
+        return cls(agent, environment, SleepIntervalAdjustor(interval, offset, clock=clock))
+
+    @property
+    def adjustor(self) -> IntervalAdjustor:
+        """What waits for the moments; it counts the misses."""
+        return self._adjustor
+
+    @override
+    def attach_pause_point(self, pause_point: PausePoint) -> None:
+        super().attach_pause_point(pause_point)
+        self._adjustor.pause_point = pause_point
+
+    @override
+    def setup(self) -> None:
+        super().setup()
+        self._adjustor.reset()
+
+    @override
+    def step(self) -> None:
+        """Observe, decide, affect; then wait for the next moment."""
+        super().step()
+        self._adjustor.adjust()

@@ -1,0 +1,98 @@
+"""How a system is run. Immutable; every wrong value is refused here, before there is a thread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pamiq_sched import _checks
+from pamiq_sched.state import StatesKeeper
+
+
+@dataclass(frozen=True)
+class LaunchConfig:
+    """How a system is run; pamiq-core's names.
+
+    Raises:
+        TypeError: Naming the field and the value that is of a wrong type.
+        ValueError: Naming the field and the value that is out of range.
+
+    Example:
+        >>> LaunchConfig(max_uptime=-1)
+        Traceback (most recent call last):
+        ValueError: max_uptime must be a number of seconds above 0, got -1; for no limit, use infinity
+    """
+
+    states_dir: str | Path = Path("./states")
+    """Where states are saved: on demand, when the condition says so, and at the end."""
+    state_name_format: str = "%Y-%m-%d_%H-%M-%S,%f.state"
+    """How a state is named, as for ``strftime``."""
+    saved_state_path: str | Path | None = None
+    """A state to start from."""
+    save_state_condition: Callable[[], bool] | None = None
+    """Asked by the control thread whether to save; see ``PeriodicSaveCondition``."""
+    states_keeper: StatesKeeper | None = None
+    """Removes old states."""
+    timeout_for_all_threads_pause: float = 60.0
+    """How many seconds a pause may take to be acknowledged by every thread."""
+    max_attempts_to_pause_all_threads: int = 3
+    """How often a pause is tried."""
+    max_uptime: float = math.inf
+    """Agent seconds after which the system shuts down."""
+    web_api_address: tuple[str, int] | None = None
+    """Where to serve HTTP control. Not part of this version: only None will do."""
+    web_api_command_queue_size: int = 1
+    """How many HTTP commands may wait; has no effect without HTTP control."""
+    log_tick_time_statistics_interval: float = 60.0
+    """Agent seconds between two log lines about the steps of the interaction."""
+    time_scale: float = 1.0
+    """Agent seconds per second."""
+    shutdown_timeout: float = 60.0
+    """How many seconds the threads may take to end before they are given up, with an error."""
+    inference_torch_threads: int | None = None
+    """Cores that one torch operation may use in the inference thread; 1 if not given."""
+    training_torch_threads: int | None = None
+    """Cores that one torch operation may use in the training thread; all but one if not given."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name in ("states_dir", "saved_state_path"):
+            value = getattr(self, name)
+            if not isinstance(value, str | Path) and not (name == "saved_state_path" and value is None):
+                raise TypeError(f"{name} must be a path, got {value!r}")
+        self._check_name_format()
+        if self.save_state_condition is not None and not callable(self.save_state_condition):
+            raise TypeError(f"save_state_condition must be callable, got {self.save_state_condition!r}")
+        if self.states_keeper is not None and not isinstance(self.states_keeper, StatesKeeper):
+            raise TypeError(f"states_keeper must be a StatesKeeper, got {self.states_keeper!r}")
+        for name in (
+            "timeout_for_all_threads_pause",
+            "shutdown_timeout",
+            "log_tick_time_statistics_interval",
+        ):
+            _checks.seconds(name, getattr(self, name), infinite=name != "log_tick_time_statistics_interval")
+        _checks.seconds("max_uptime", self.max_uptime, infinite=True, remedy="for no limit, use infinity")
+        _checks.seconds("time_scale", self.time_scale)
+        _checks.count("max_attempts_to_pause_all_threads", self.max_attempts_to_pause_all_threads, least=1)
+        _checks.count("web_api_command_queue_size", self.web_api_command_queue_size, least=1)
+        for name in ("inference_torch_threads", "training_torch_threads"):
+            if getattr(self, name) is not None:
+                _checks.count(name, getattr(self, name), least=1)
+        if self.web_api_address is not None:
+            raise ValueError(
+                f"web_api_address must be None, got {self.web_api_address!r}; "
+                "HTTP control is not part of this version: control the system by its System handle"
+            )
+
+    def _check_name_format(self) -> None:
+        if not isinstance(self.state_name_format, str):
+            raise TypeError(f"state_name_format must be a string, got {self.state_name_format!r}")
+        try:
+            _checks.component_name("state", datetime(2026, 1, 1).strftime(self.state_name_format))
+        except ValueError as error:
+            raise ValueError(
+                f"state_name_format must make file names, got {self.state_name_format!r}; {error}"
+            ) from error

@@ -1,0 +1,340 @@
+"""The handle of a running system: start, pause, resume, save, shut down, wait, look.
+
+Every method may be called from any thread. Those that wait must not be called from the system's own threads,
+which they would wait for; such a call is refused, or does not wait.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pamiq_sched.clock import Clock, system_clock
+from pamiq_sched.data import DataBuffer, DataUsersDict
+from pamiq_sched.interaction import FixedIntervalInteraction, Interaction
+from pamiq_sched.model import TrainingModel, TrainingModelsDict
+from pamiq_sched.runtime.config import LaunchConfig
+from pamiq_sched.runtime.control import Acknowledged, ControlThread, Ended, ShutDown, SystemStoppedError, Verb
+from pamiq_sched.runtime.controller import Controller
+from pamiq_sched.runtime.signals import shut_down_on_signals
+from pamiq_sched.runtime.status import Status, SystemStatus
+from pamiq_sched.runtime.threads import (
+    InferenceThread,
+    TrainingThread,
+    core_count,
+    limit_torch_threads,
+)
+from pamiq_sched.state import StateDictMixin, StateStore
+from pamiq_sched.trainer import Trainer, TrainersDict
+
+# Which clocks belong to a running system: pausing one of two systems on a clock would freeze the other.
+_clocks_in_use: set[int] = set()  # guarded by the lock below
+_clocks_in_use_lock = threading.Lock()
+
+
+class System:
+    """An agent that learns while it acts.
+
+    As a context manager it starts on entry and shuts down on exit.
+
+    Args:
+        interaction: The agent in its environment.
+        models: By name.
+        buffers: By name.
+        trainers: By name, in the order of their turns.
+        config: How to run it: a :class:`LaunchConfig`, or its fields by name.
+        clock: Agent time, for this system alone; the system clock by default. Components that keep time take
+            theirs at construction: give them the same.
+
+    Raises:
+        KeyError: If a component asks for a part that is not there.
+        TypeError: If a part is of a wrong type.
+        ValueError: If a value is out of range, or a training condition can never hold.
+    """
+
+    def __init__(
+        self,
+        interaction: Interaction[Any, Any],
+        models: Mapping[str, TrainingModel[Any]],
+        buffers: Mapping[str, DataBuffer[Any, Any]],
+        trainers: Mapping[str, Trainer],
+        config: Mapping[str, Any] | LaunchConfig | None = None,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._config = config if isinstance(config, LaunchConfig) else LaunchConfig(**(config or {}))
+        if not isinstance(interaction, Interaction):
+            raise TypeError(f"interaction must be an Interaction, got {interaction!r}")
+        _check_values("models", models, TrainingModel)
+        _check_values("buffers", buffers, DataBuffer)
+        _check_values("trainers", trainers, Trainer)
+        self._clock = system_clock() if clock is None else clock
+        self._interaction = interaction
+        self._users = DataUsersDict.from_data_buffers(buffers, clock=self._clock)
+        self._models = TrainingModelsDict(models)
+        self._trainers = TrainersDict(trainers)
+
+        interaction.agent.attach_inference_models(self._models.inference_models_dict)
+        interaction.agent.attach_data_collectors(self._users.data_collectors_dict)
+        self._trainers.attach_training_models(self._models)
+        self._trainers.attach_data_users(self._users)
+
+        store = StateStore(self._config.states_dir, self._config.state_name_format)
+        store.register("time", _ClockState(self._clock))  # first: others measure by it when they are loaded
+        store.register("interaction", interaction)
+        store.register("models", self._models)
+        store.register("data", self._users)
+        store.register("trainers", self._trainers)
+        self._store = store
+
+        controller = Controller(self._wake_sleepers)
+        self._control = control = ControlThread(controller, store, self._config, self._clock, self._clean_up)
+        common: dict[str, Any] = {
+            "controller": controller,
+            "acknowledge": lambda thread, number: control.post(Acknowledged(thread, number)),
+            "report_end": lambda thread: control.post(Ended(thread)),
+        }
+        budget = self._config.inference_torch_threads, self._config.training_torch_threads
+        self._inference = InferenceThread(
+            interaction,
+            clock=self._clock,
+            log_interval=self._config.log_tick_time_statistics_interval,
+            torch_threads=budget[0] or 1,
+            **common,
+        )
+        self._training = TrainingThread(
+            self._trainers, torch_threads=budget[1] or max(1, core_count() - 1), **common
+        )
+        for user in self._users.values():
+            user.collector.attach_listener(self._training.wake)
+        self._scale_before = 1.0
+        self._torch_threads_before: int | None = None
+        self._is_started = False  # guarded by _clocks_in_use_lock
+
+    def start(self) -> None:
+        """Load the state to start from, if one is configured, and start the threads.
+
+        Raises:
+            RuntimeError: If it was started before, or another system runs on the same clock.
+            BaseException: What loading raised; no thread was started then.
+        """
+        with _clocks_in_use_lock:
+            if self._is_started:
+                raise RuntimeError(
+                    "a System runs once; make a new one, with saved_state_path to go on from a save"
+                )
+            if id(self._clock) in _clocks_in_use:
+                raise RuntimeError(
+                    "another System runs on this clock, and pausing one would freeze the other; "
+                    "shut it down first, or give this one and its components a Clock() of their own"
+                )
+            _clocks_in_use.add(id(self._clock))
+            self._is_started = True
+        self._scale_before = self._clock.get_time_scale()
+        try:
+            self._clock.set_time_scale(self._config.time_scale)
+            self._clock.pause()  # so that all components are loaded at one moment
+            if self._config.saved_state_path is not None:
+                self._store.load_state(self._config.saved_state_path)
+            for trainer in self._trainers.values():
+                trainer.warm_up()
+        except BaseException:
+            self._clean_up()
+            self._control.give_up()
+            raise
+        self._torch_threads_before = _torch_threads()
+        self._clock.resume()
+        self._control.start([self._inference, self._training])
+        atexit.register(self._shut_down_at_exit)
+
+    def run(self) -> None:
+        """Start, and wait for the end.
+
+        Called on the main thread, SIGINT and SIGTERM shut the system down cleanly; a second one ends the
+        process at once.
+
+        Raises:
+            BaseException: What ended the system, as itself; a ``BaseExceptionGroup`` if several errors did.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            self.start()
+            self.wait()
+            return
+        with shut_down_on_signals(self.request_shutdown, self._control.ended) as doorbell:
+            self._control.at_end = doorbell.ring
+            self.start()
+            doorbell.wait()
+            self.wait()
+
+    def pause(self, *, wait: bool = True) -> None:
+        """Stop acting and learning; agent time stops with them.
+
+        Done when every thread stands still, after its ``on_paused`` hooks. Does nothing if it is paused.
+
+        Args:
+            wait: Whether to wait until it is done. The system's own threads must not.
+
+        Raises:
+            TimeoutError: If a thread does not stop in time, named with its stack; the system runs on.
+            RuntimeError: If the system is not running, or one of its own threads would wait.
+        """
+        self._ask(Verb.PAUSE, wait)
+
+    def resume(self, *, wait: bool = True) -> None:
+        """Go on acting and learning. Does nothing if it is not paused.
+
+        Raises:
+            RuntimeError: If the system is not running, or one of its own threads would wait.
+        """
+        self._ask(Verb.RESUME, wait)
+
+    def save_state(self) -> Path:
+        """Save everything, and return the directory when it is on disk.
+
+        A running system is paused while its components are written, and runs again while the disk works.
+
+        Raises:
+            OSError: If it cannot be written; earlier saves are untouched, the system goes on.
+            TimeoutError: If a thread does not stop in time; the system goes on.
+            RuntimeError: If the system is not running, or one of its own threads would wait.
+        """
+        saved: Path = self._ask(Verb.SAVE, wait=True)
+        return saved
+
+    def shutdown(self, *, wait: bool = True) -> None:
+        """End the system, in whatever state it is: tear down, save, let agent time run.
+
+        Args:
+            wait: Whether to wait for the end. The system's own threads never do.
+
+        Raises:
+            BaseException: As :meth:`wait`.
+        """
+        if not self._is_started:
+            return
+        self._control.post(ShutDown("shutdown() was called"))
+        if wait and not self._is_own_thread():
+            self.wait()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end.
+
+        Args:
+            timeout: Seconds to wait at the most; for ever if not given.
+
+        Returns:
+            Whether it has ended.
+
+        Raises:
+            BaseException: What ended the system, as itself; a ``BaseExceptionGroup`` if several errors did.
+            RuntimeError: If it was never started, or one of its own threads would wait.
+        """
+        self._check_started()
+        self._check_may_wait("wait for the end", "return from the hook instead")
+        if not self._control.ended.wait(timeout):
+            return False
+        self._control.join()
+        self._control.raise_errors()
+        return True
+
+    def status(self) -> Status:
+        """Look at the system; never waits for it."""
+        control = self._control
+        state = control.state
+        if state is SystemStatus.ACTIVE and any(
+            w.pause_point.is_stopped for w in (self._inference, self._training)
+        ):
+            state = SystemStatus.RESUMING
+        interaction = self._interaction
+        return Status(
+            state=state,
+            uptime=control.uptime() if self._is_started else 0.0,
+            steps=self._inference.steps,
+            sessions=dict(self._training.sessions),
+            deadline_misses=interaction.adjustor.misses
+            if isinstance(interaction, FixedIntervalInteraction)
+            else 0,
+            dropped={name: user.collector.dropped for name, user in self._users.items()},
+            pauses=control.pauses,
+            last_saved=control.last_saved,
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.shutdown()
+        except BaseException as own:
+            if error is None or own is error or isinstance(error, SystemStoppedError):
+                raise  # what stopped the system is the cause of what the block ran into
+            raise BaseExceptionGroup("the block raised, and so did the system", [error, own]) from None
+
+    def request_shutdown(self, reason: str) -> None:
+        """Ask for the end and return at once; safe in a signal handler."""
+        self._control.post(ShutDown(reason))
+
+    def _ask(self, verb: Verb, wait: bool) -> Any:
+        self._check_started()
+        if wait:
+            self._check_may_wait(verb.value, f"use {verb.value}(wait=False), or another thread")
+        outcome: Future[Any] = self._control.submit(verb, is_awaited=wait)
+        return outcome.result() if wait else None
+
+    def _check_started(self) -> None:
+        if not self._is_started:
+            raise RuntimeError("the system is not started; call start(), or use it as a context manager")
+
+    def _check_may_wait(self, what: str, remedy: str) -> None:
+        if self._is_own_thread():
+            raise RuntimeError(f"a thread of the system cannot {what}: it would wait for itself; {remedy}")
+
+    def _is_own_thread(self) -> bool:
+        return any(thread.is_current() for thread in (self._inference, self._training, self._control))
+
+    def _wake_sleepers(self) -> None:
+        self._clock.wake()
+        self._training.wake()
+
+    def _clean_up(self) -> None:
+        """Give back what is the process's own."""
+        self._clock.set_time_scale(self._scale_before)
+        self._clock.resume()
+        if self._torch_threads_before is not None:
+            limit_torch_threads(self._torch_threads_before)  # what threads made later begin with
+        atexit.unregister(self._shut_down_at_exit)
+        with _clocks_in_use_lock:
+            _clocks_in_use.discard(id(self._clock))
+
+    def _shut_down_at_exit(self) -> None:
+        # The program ends without having ended the system: save what it learned all the same.
+        self.shutdown()
+
+
+class _ClockState(StateDictMixin):
+    """The clock as a component that is saved; it lives on the ground floor, below the codec."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.state_dict = clock.state_dict  # type: ignore[method-assign]
+        self.load_state_dict = clock.load_state_dict  # type: ignore[method-assign]
+
+
+def _check_values(name: str, parts: Mapping[str, Any], kind: type) -> None:
+    if not isinstance(parts, Mapping):
+        raise TypeError(f"{name} must map names to {kind.__name__} objects, got {parts!r}")
+    for key, part in parts.items():
+        if not isinstance(part, kind):
+            raise TypeError(f"{name}[{key!r}] must be a {kind.__name__}, got {part!r}")
+
+
+def _torch_threads() -> int | None:
+    return None if (torch := sys.modules.get("torch")) is None else torch.get_num_threads()

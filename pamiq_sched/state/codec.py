@@ -1,0 +1,216 @@
+"""Write Python values as JSON and safetensors, and read them back equal.
+
+No pickle: reading runs no code, and what cannot be written is refused by its path in the value. JSON holds
+the structure; each tensor and array in it is a reference into a safetensors file beside it. Tuples, integer
+keys, bytes, sets and non-finite floats are tagged so that they come back as what they were. Pure functions.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from safetensors import numpy as safetensors_numpy
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT_VERSION = 1
+
+
+class _Encoder:
+    """One walk over a value; collects the tensors that it meets."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, torch.Tensor] = {}
+        self.arrays: dict[str, np.ndarray[Any, Any]] = {}
+
+    def encode(self, value: object, path: str) -> Any:  # noqa: PLR0911 - one for each kind
+        if value is None or type(value) in (bool, int, str):
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else {"$float": repr(value)}
+        if type(value) is list:
+            return self._list(value, path)
+        if type(value) in (dict, OrderedDict):
+            return self._dict(value, path)  # type: ignore[arg-type]
+        if type(value) in (tuple, set, frozenset):
+            items = value if type(value) is tuple else sorted(value, key=repr)  # type: ignore[call-overload]
+            return {f"${type(value).__name__}": [self.encode(v, f"{path}[{i}]") for i, v in enumerate(items)]}
+        if type(value) is deque:
+            items = [self.encode(v, f"{path}[{i}]") for i, v in enumerate(value)]
+            return {"$deque": items, "maxlen": value.maxlen}
+        if type(value) in (bytes, bytearray):
+            return {f"${type(value).__name__}": base64.b64encode(value).decode()}  # type: ignore[arg-type]
+        if isinstance(value, np.ndarray | np.generic):
+            return self._array(value, path)
+        if _is_tensor(value):
+            return self._tensor(value)
+        raise TypeError(
+            f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which a state cannot hold without "
+            "pickle; keep numbers, strings, bytes, lists, tuples, dicts, sets, arrays and tensors instead"
+        )
+
+    def _list(self, value: list[object], path: str) -> Any:
+        if len(value) > 1 and _is_tensor(value[0]) and _are_alike(value):
+            # A column of a buffer: one tensor instead of thousands, each with a header of its own.
+            import torch  # noqa: PLC0415 - see _is_tensor
+
+            return {"$stack": self._tensor(torch.stack([v.detach() for v in value]))["$tensor"]}  # type: ignore[attr-defined]
+        return [self.encode(v, f"{path}[{i}]") for i, v in enumerate(value)]
+
+    def _dict(self, value: dict[object, object], path: str) -> Any:
+        if all(type(k) is str and not k.startswith("$") for k in value):
+            return {k: self.encode(v, f"{path}.{k}") for k, v in value.items()}
+        pairs = [[self.encode(k, f"a key of {path}"), self.encode(v, f"{path}[{k!r}]")] for k, v in value.items()]
+        return {"$dict": pairs}
+
+    def _array(self, value: np.ndarray[Any, Any] | np.generic, path: str) -> Any:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise TypeError(
+                f"{path} is an array of {array.dtype}, which safetensors cannot hold; "
+                "keep booleans, integers or floats of at most 64 bits"
+            )
+        name = str(len(self.arrays))
+        # A fresh contiguous copy in native byte order: the caller goes on changing its own. safetensors has
+        # no arrays without axes, so the shape is kept beside it.
+        self.arrays[name] = np.array(array, dtype=array.dtype.newbyteorder("="), order="C").reshape(-1)
+        tag = "$scalar" if isinstance(value, np.generic) else "$array"
+        return {tag: name, "shape": list(array.shape)}
+
+    def _tensor(self, value: Any) -> dict[str, str]:
+        name = str(len(self.tensors))
+        # Cloned: the caller goes on changing its own, and safetensors refuses tensors that share memory.
+        self.tensors[name] = value.detach().cpu().clone().contiguous()
+        return {"$tensor": name}
+
+
+def _is_tensor(value: object) -> bool:
+    # Without importing torch: it costs seconds, and where it is not loaded there can be no tensor.
+    return any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in type(value).__mro__)
+
+
+def _are_alike(tensors: list[Any]) -> bool:
+    first = tensors[0]
+    return all(_is_tensor(t) and t.shape == first.shape and t.dtype == first.dtype for t in tensors)
+
+
+def encode(value: object) -> tuple[Any, dict[str, torch.Tensor], dict[str, np.ndarray[Any, Any]]]:
+    """Turn a value into a JSON structure and the tensors and arrays that it refers to.
+
+    Tensors and arrays are copied, so that the value may change afterwards. A tensor loses its device and
+    whether it wants gradients; an OrderedDict becomes a dict.
+
+    Returns:
+        The structure, the tensors by reference, the arrays by reference.
+
+    Raises:
+        TypeError: Naming the path of a part that cannot be written.
+
+    Example:
+        >>> encode({"lr": 0.1, "betas": (0.9, 0.999)})[0]
+        {'lr': 0.1, 'betas': {'$tuple': [0.9, 0.999]}}
+    """
+    encoder = _Encoder()
+    return encoder.encode(value, "state"), encoder.tensors, encoder.arrays
+
+
+def decode(structure: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray[Any, Any]]) -> Any:  # noqa: PLR0911 - one for each tag
+    """Turn what :func:`encode` returned back into the value.
+
+    Raises:
+        ValueError: If the structure has an unknown tag or refers to a tensor that is not there.
+    """
+    if isinstance(structure, list):
+        return [decode(v, tensors, arrays) for v in structure]
+    if not isinstance(structure, dict):
+        return structure
+    tag = next(iter(structure), "")
+    if not tag.startswith("$"):
+        return {k: decode(v, tensors, arrays) for k, v in structure.items()}
+    content = structure[tag]
+    if tag in ("$tensor", "$stack"):
+        tensor = _referred(tensors, content)
+        return list(tensor.clone().unbind()) if tag == "$stack" else tensor
+    if tag in ("$array", "$scalar"):
+        array = _referred(arrays, content).reshape(structure["shape"])
+        return array[()] if tag == "$scalar" else array
+    if tag == "$dict":
+        return {decode(k, tensors, arrays): decode(v, tensors, arrays) for k, v in content}
+    if tag == "$deque":
+        return deque((decode(v, tensors, arrays) for v in content), maxlen=structure["maxlen"])
+    if tag in _SEQUENCES:
+        return _SEQUENCES[tag](decode(v, tensors, arrays) for v in content)
+    if tag in _BYTES:
+        return _BYTES[tag](base64.b64decode(content))
+    if tag == "$float":
+        return float(content)
+    raise ValueError(f"unknown tag {tag!r} in a state; it was saved by another version, or is damaged")
+
+
+_SEQUENCES: dict[str, Callable[[Any], Any]] = {"$tuple": tuple, "$set": set, "$frozenset": frozenset}
+_BYTES: dict[str, Callable[[bytes], Any]] = {"$bytes": bytes, "$bytearray": bytearray}
+
+
+def _referred(table: dict[str, Any], name: str) -> Any:
+    if name not in table:
+        raise ValueError(f"the state refers to tensor {name!r}, which is not in its safetensors file")
+    return table[name]
+
+
+def save(value: object, path: Path) -> None:
+    """Write a value as ``path.json`` and, where it has any, tensors and arrays beside it.
+
+    Args:
+        value: See :func:`encode`.
+        path: Without an ending; its parent exists.
+
+    Raises:
+        TypeError: Naming the path of a part that cannot be written; nothing is written then.
+    """
+    structure, tensors, arrays = encode(value)
+    document = {"format": FORMAT_VERSION, "value": structure, "tensors": len(tensors), "arrays": len(arrays)}
+    if tensors:
+        import safetensors.torch as safetensors_torch  # noqa: PLC0415 - see _is_tensor
+
+        safetensors_torch.save_file(tensors, _beside(path, ".safetensors"))
+    if arrays:
+        safetensors_numpy.save_file(arrays, _beside(path, ".arrays.safetensors"))
+    _beside(path, ".json").write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+
+
+def load(path: Path) -> Any:
+    """Read back what :func:`save` wrote; tensors arrive on the CPU.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If it was written by another version or is damaged.
+    """
+    try:
+        document = json.loads(_beside(path, ".json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{_beside(path, '.json')} is not a state: {error}") from error
+    version = document.get("format") if isinstance(document, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{_beside(path, '.json')} must have format {FORMAT_VERSION}, got {version!r}")
+    tensors: dict[str, torch.Tensor] = {}
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    if document["tensors"]:
+        import safetensors.torch as safetensors_torch  # noqa: PLC0415 - see _is_tensor
+
+        tensors = safetensors_torch.load_file(_beside(path, ".safetensors"))
+    if document["arrays"]:
+        arrays = safetensors_numpy.load_file(_beside(path, ".arrays.safetensors"))
+    return decode(document["value"], tensors, arrays)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    # Not with_suffix(): a name may have a dot of its own.
+    return path.with_name(path.name + ending)

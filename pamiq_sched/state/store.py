@@ -1,0 +1,174 @@
+"""Save many components as one directory that is there whole or not at all.
+
+A save is staged in a hidden directory, made durable, and published by an atomic rename: whoever lists the
+states sees complete ones only. Belongs to the control thread; staging needs every other thread to stand
+still, publishing does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pamiq_sched import _checks
+from pamiq_sched.lifecycle import PersistentStateMixin
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StagedState:
+    """A state that is written but not yet durable, nor visible."""
+
+    directory: Path
+    """Where it lies now."""
+    target: Path
+    """Where it will be published."""
+
+
+class StateStore:
+    """Saves and loads the components that are registered with it.
+
+    Args:
+        states_dir: The directory of all states; made at the first save.
+        state_name_format: How a state is named after the moment of its save, as for ``strftime``.
+
+    Example:
+        >>> import tempfile
+        >>> from pamiq_sched import SequentialBuffer
+        >>> buffer = SequentialBuffer(10)
+        >>> buffer.add(1.5)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = StateStore(folder)
+        ...     store.register("buffer", buffer)
+        ...     saved = store.save_state()
+        ...     buffer.add(2.5)
+        ...     store.load_state(saved)
+        >>> buffer.get_data()
+        [1.5]
+    """
+
+    def __init__(self, states_dir: str | Path, state_name_format: str = "%Y-%m-%d_%H-%M-%S,%f.state") -> None:
+        self.states_dir = Path(states_dir)
+        self.state_name_format = state_name_format
+        self._components: dict[str, PersistentStateMixin] = {}
+
+    def register(self, name: str, component: PersistentStateMixin) -> None:
+        """Keep a component from now on; they are saved and loaded in the order of registration.
+
+        Raises:
+            KeyError: If the name is taken.
+            ValueError: If it cannot be the name of a file.
+        """
+        if _checks.component_name("component", name) in self._components:
+            raise KeyError(f"a component named {name!r} is registered already; choose another name")
+        self._components[name] = component
+
+    def save_state(self) -> Path:
+        """Stage and publish at once; return the directory of the state."""
+        return self.publish(self.stage())
+
+    def stage(self, *, crashed: bool = False) -> StagedState:
+        """Write every component into a hidden directory, while nothing changes them.
+
+        Args:
+            crashed: Mark it as the state of a run that an error ended, not to be resumed from by default.
+
+        Raises:
+            OSError: If it cannot be written; what was written is removed.
+            BaseException: What a component raised, likewise.
+        """
+        self.states_dir.mkdir(parents=True, exist_ok=True)
+        target = self._free_name(".crashed" if crashed else "")
+        directory = self.states_dir / f".staging-{target.name}"
+        try:
+            directory.mkdir()
+            for name, component in self._components.items():
+                component.save_state(directory / name)
+            manifest = {"format": FORMAT_VERSION, "crashed": crashed, "components": list(self._components)}
+            (directory / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        return StagedState(directory, target)
+
+    def publish(self, staged: StagedState) -> Path:
+        """Make a staged state durable, then visible; return its directory.
+
+        Raises:
+            OSError: If the disk refuses; the staged files are removed.
+        """
+        try:
+            for folder, _, files in os.walk(staged.directory):
+                for file in files:
+                    _fsync(Path(folder, file))
+                _fsync(Path(folder))
+            staged.directory.rename(staged.target)
+        except BaseException:
+            shutil.rmtree(staged.directory, ignore_errors=True)
+            raise
+        _fsync(self.states_dir)
+        return staged.target
+
+    def load_state(self, state_path: str | Path, *, allow_crashed: bool = False) -> None:
+        """Load every component from a state's directory.
+
+        Args:
+            state_path: What :meth:`save_state` returned.
+            allow_crashed: Whether the state of a run that an error ended will do.
+
+        Raises:
+            FileNotFoundError: If there is no state, or a component is not in it.
+            ValueError: If its format is another, or it is of a crashed run.
+        """
+        path = Path(state_path)
+        manifest = _read_manifest(path)
+        missing = sorted(set(self._components) - set(manifest["components"]))
+        if missing:
+            raise FileNotFoundError(
+                f"the state {path} has no {', '.join(missing)}; it was saved by another system"
+            )
+        if manifest["crashed"] and not allow_crashed:
+            raise ValueError(
+                f"the state {path} is of a run that an error ended; load an earlier one, or allow crashed states"
+            )
+        for name, component in self._components.items():
+            component.load_state(path / name)
+
+    def _free_name(self, ending: str) -> Path:
+        name = datetime.now().strftime(self.state_name_format)
+        target = self.states_dir / (name + ending)
+        number = 1
+        while target.exists():  # two saves within the format's resolution
+            number += 1
+            target = self.states_dir / f"{name}-{number}{ending}"
+        return target
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{path} is not a saved state: it has no {MANIFEST}; give the directory that save_state() returned"
+        )
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT_VERSION:
+        raise ValueError(f"{file} must have format {FORMAT_VERSION}; it was written by another version")
+    return manifest
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

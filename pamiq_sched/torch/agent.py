@@ -1,0 +1,43 @@
+"""Agents that infer with PyTorch models. Belongs to the inference thread."""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+from torch import nn
+
+from pamiq_sched.interaction import Agent
+from pamiq_sched.torch.inference import TorchInferenceModel
+
+ObsT = TypeVar("ObsT")
+ActT = TypeVar("ActT")
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class TorchAgent(Agent[ObsT, ActT]):
+    """An agent with typed access to PyTorch models."""
+
+    def get_torch_inference_model(
+        self,
+        name: str,
+        module_cls: type[ModuleT] = nn.Module,  # type: ignore[assignment]
+    ) -> TorchInferenceModel[ModuleT]:
+        """Return a PyTorch model to infer with.
+
+        Args:
+            name: Its name in the system.
+            module_cls: What its module must be an instance of.
+
+        Raises:
+            KeyError: If there is none of that name.
+            TypeError: If it is not a PyTorch model, or its module of another class.
+        """
+        model = self.get_inference_model(name)
+        if not isinstance(model, TorchInferenceModel):
+            raise TypeError(f"the model {name!r} must be a TorchInferenceModel, it is a {type(model).__name__}")
+        with model.unwrap() as module:
+            if not isinstance(module, module_cls):
+                raise TypeError(
+                    f"the model {name!r} must hold a {module_cls.__name__}, it holds a {type(module).__name__}"
+                )
+        return cast("TorchInferenceModel[ModuleT]", model)

@@ -1,0 +1,288 @@
+"""One way of learning: when to train, on what, and what happens at each step of it.
+
+The lifecycle of a session is run(): is_trainable, setup, train, sync_models, teardown; teardown runs whenever
+setup returned. Belongs to the training thread; a pause stops it between sessions and at its pause points.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from pamiq_sched import _checks
+from pamiq_sched.clock import Clock
+from pamiq_sched.data import DataUser, DataUsersDict
+from pamiq_sched.data.buffer import max_size_of
+from pamiq_sched.lifecycle import (
+    NO_PAUSE_POINT,
+    ErrorCollector,
+    PausePoint,
+    PersistentStateMixin,
+    ThreadEventMixin,
+    not_attached,
+)
+from pamiq_sched.model import TrainingModel, TrainingModelsDict
+from pamiq_sched.schedulers import Callback, StepIntervalScheduler, TimeIntervalScheduler
+from pamiq_sched.state import codec
+
+
+class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
+    """Trains models on collected data; override :meth:`train`.
+
+    Args:
+        training_condition_data_user: The data that decides when to train; None trains all the time.
+        min_buffer_size: How many items its buffer must hold.
+        min_new_data_count: How many items must have been added since the last session began.
+        clock: Agent time for :meth:`every_seconds`; the system clock by default.
+
+    Raises:
+        TypeError: If a count is not a whole number.
+        ValueError: If a count is negative, or set without data to count.
+
+    Example:
+        >>> from pamiq_sched import ManualClock, SequentialBuffer
+        >>> from pamiq_sched.testing import connect_components
+        >>> class Mean(Trainer):
+        ...     def train(self) -> None:
+        ...         data = self.get_data_user("numbers").get_data()
+        ...         print(sum(data) / len(data))
+        >>> trainer = Mean("numbers", min_buffer_size=2)
+        >>> parts = connect_components(trainers=trainer, buffers={"numbers": SequentialBuffer(10)})
+        >>> collector = parts.data_collectors["numbers"]
+        >>> collector.collect(1.0)
+        >>> trainer.run()
+        False
+        >>> collector.collect(2.0)
+        >>> trainer.run()
+        1.5
+        True
+    """
+
+    def __init__(
+        self,
+        training_condition_data_user: str | None = None,
+        min_buffer_size: int = 0,
+        min_new_data_count: int = 0,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        self._condition_name = training_condition_data_user
+        self._min_buffer_size = _checks.count("min_buffer_size", min_buffer_size)
+        self._min_new_data_count = _checks.count("min_new_data_count", min_new_data_count)
+        if training_condition_data_user is None and (self._min_buffer_size or self._min_new_data_count):
+            raise ValueError(
+                f"min_buffer_size={min_buffer_size} and min_new_data_count={min_new_data_count} count the items "
+                "of training_condition_data_user, which is None; name the data to count"
+            )
+        self._clock = clock
+        self._training_models: TrainingModelsDict | None = None
+        self._data_users: DataUsersDict | None = None
+        self._retrieved_model_names: dict[str, None] = {}  # a set that keeps its order
+        # Readings of DataUser.added: when the last session began, and when is_trainable() last said yes. The
+        # second becomes the first only when a session does begin.
+        self._added_at_last_session = 0
+        self._added_when_trainable = 0
+        self._pause_point: PausePoint = NO_PAUSE_POINT
+        self._schedulers: list[StepIntervalScheduler | TimeIntervalScheduler] = []
+
+    def attach_training_models(self, training_models: TrainingModelsDict) -> None:
+        """Give the trainer the models; called once before the threads start."""
+        self._training_models = training_models
+        self.on_training_models_attached()
+
+    def on_training_models_attached(self) -> None:
+        """Called when :meth:`get_training_model` works; take the models here."""
+
+    def attach_data_users(self, data_users: DataUsersDict) -> None:
+        """Give the trainer the data; called once before the threads start.
+
+        Raises:
+            KeyError: If the data of the training condition is not there.
+            ValueError: If the condition can never hold.
+        """
+        self._data_users = data_users
+        self._check_condition()
+        self.on_data_users_attached()
+
+    def _check_condition(self) -> None:
+        if self._condition_name is None:
+            return
+        user = self.get_data_user(self._condition_name)
+        size = max_size_of(user.buffer)
+        for name, least, most in (
+            ("min_buffer_size", self._min_buffer_size, size),
+            ("min_new_data_count", self._min_new_data_count, user.max_queue_size),
+        ):
+            if most is not None and least > most:
+                raise ValueError(
+                    f"{type(self).__name__} would never train: {name}={least} is more than the buffer "
+                    f"{self._condition_name!r} can hold, {most}; lower {name} or enlarge the buffer"
+                )
+
+    def on_data_users_attached(self) -> None:
+        """Called when :meth:`get_data_user` works; take the data users here."""
+
+    def get_training_model(self, name: str) -> TrainingModel[Any]:
+        """Return a model to train; it is synced after every session.
+
+        Raises:
+            KeyError: If there is none of that name to train.
+            RuntimeError: If the models are not attached yet.
+        """
+        if self._training_models is None:
+            raise RuntimeError(not_attached("training models", "on_training_models_attached"))
+        model = self._training_models[name]
+        self._retrieved_model_names[name] = None
+        return model
+
+    def get_data_user(self, name: str) -> DataUser[Any]:
+        """Return the data to train on.
+
+        Raises:
+            KeyError: If there is none of that name.
+            RuntimeError: If the data users are not attached yet.
+        """
+        if self._data_users is None:
+            raise RuntimeError(not_attached("data users", "on_data_users_attached"))
+        if name not in self._data_users:
+            raise KeyError(f"there is no data user {name!r}; there are {sorted(self._data_users)}")
+        return self._data_users[name]
+
+    def attach_pause_point(self, pause_point: PausePoint) -> None:
+        """Take the place where a session may be stopped; the runtime calls this before it starts."""
+        self._pause_point = pause_point
+
+    def pause_point(self) -> None:
+        """Stop here while the system is paused; costs next to nothing otherwise.
+
+        Raises:
+            ShutdownRequested: If the system shuts down: the session ends here, ``teardown`` runs.
+        """
+        self._pause_point()
+
+    def every_steps(self, n: int, callback: Callback) -> StepIntervalScheduler:
+        """Call ``callback`` at every n-th optimizer step; saved and resumed with the trainer.
+
+        To be called in the constructor or in an ``on_..._attached`` hook, in the same order in every run.
+
+        Returns:
+            The scheduler, to register more callbacks.
+        """
+        scheduler = StepIntervalScheduler(n, callback)
+        self._schedulers.append(scheduler)
+        return scheduler
+
+    def every_seconds(self, s: float, callback: Callback) -> TimeIntervalScheduler:
+        """Call ``callback`` every ``s`` seconds of agent time, at the first optimizer step after it is due.
+
+        To be called in the constructor or in an ``on_..._attached`` hook, in the same order in every run.
+
+        Returns:
+            The scheduler, to register more callbacks.
+        """
+        scheduler = TimeIntervalScheduler(s, callback, clock=self._clock)
+        self._schedulers.append(scheduler)
+        return scheduler
+
+    def step_completed(self) -> None:
+        """Tell that an optimizer step is done: embedded schedulers run, and a pause may stop here.
+
+        ``TorchTrainer`` calls it by itself; a trainer with optimizers of its own kind calls it after each step.
+
+        Raises:
+            BaseException: What a callback raised.
+            ShutdownRequested: If the system shuts down.
+        """
+        for scheduler in self._schedulers:
+            scheduler.update()
+        self._pause_point()
+
+    def warm_up(self) -> None:
+        """Pay first-call costs; the runtime calls this before it starts the threads."""
+
+    def is_trainable(self) -> bool:
+        """Whether to train now: enough data, and enough of it new since the last session began."""
+        if self._condition_name is None:
+            return True
+        user = self.get_data_user(self._condition_name)
+        user.update()
+        self._added_when_trainable = user.added
+        return (
+            len(user) >= self._min_buffer_size
+            and user.added - self._added_at_last_session >= self._min_new_data_count
+        )
+
+    @property
+    def waits_for_data_only(self) -> bool:
+        """Whether nothing but new data can make it trainable, so that it need not be asked in between."""
+        return type(self).is_trainable is Trainer.is_trainable and self._condition_name is not None
+
+    def setup(self) -> None:
+        """Called before a session; an override calls ``super().setup()``."""
+
+    @abstractmethod
+    def train(self) -> None:
+        """Train: one session, which may be stopped and continued at its pause points."""
+
+    def sync_models(self) -> None:
+        """Carry over to the agents what the models that were retrieved here have learned."""
+        if self._training_models is not None:
+            for name in self._retrieved_model_names:
+                self._training_models[name].sync()
+
+    def teardown(self) -> None:
+        """Called after a session, whatever it raised; an override calls ``super().teardown()``."""
+
+    def run(self) -> bool:
+        """Run one session if it is time for one.
+
+        Returns:
+            Whether there was a session.
+
+        Raises:
+            BaseException: What a hook raised; a group if teardown raised as well.
+        """
+        if not self.is_trainable():
+            return False
+        self._added_at_last_session = self._added_when_trainable
+        self.setup()
+        errors = ErrorCollector(f"{type(self).__name__} raised in its session and in teardown")
+        with errors:
+            self.train()
+            self.sync_models()
+        with errors:
+            self.teardown()
+        errors.raise_collected()
+        return True
+
+    @override
+    def save_state(self, path: Path) -> None:
+        """Save into the directory ``path``, which this makes; an override calls this first."""
+        path.mkdir()
+        state = {
+            "added_at_last_session": self._added_at_last_session,
+            "schedulers": [scheduler.state_dict() for scheduler in self._schedulers],
+        }
+        codec.save(state, path / "trainer")
+
+    @override
+    def load_state(self, path: Path) -> None:
+        """Load from the directory ``path``; an override calls this first.
+
+        Raises:
+            ValueError: If the state has other embedded schedulers.
+        """
+        state = codec.load(path / "trainer")
+        _checks.state_keys(type(self).__name__, state, {"added_at_last_session", "schedulers"})
+        if len(state["schedulers"]) != len(self._schedulers):
+            raise ValueError(
+                f"{type(self).__name__} has {len(self._schedulers)} embedded schedulers, its state {path} has "
+                f"{len(state['schedulers'])}; embed the same ones, in the same order"
+            )
+        for scheduler, scheduler_state in zip(self._schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(scheduler_state)
+        self._added_at_last_session = int(state["added_at_last_session"])

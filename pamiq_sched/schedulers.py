@@ -179,7 +179,8 @@ class TimeIntervalScheduler(Scheduler):
     @override
     def update(self) -> None:
         """Call the callbacks if a due moment has come; see :meth:`Scheduler.update`."""
-        if self._source() < self._quiet_until and self._clock.anchor is self._anchor:
+        source = self._source  # a local: Python 3.11 is slow to call an attribute that holds a function
+        if source() < self._quiet_until and self._clock.anchor is self._anchor:
             return
         super().update()
         if not self._asks_first:

@@ -1,0 +1,80 @@
+"""Run the benchmarks: ``python -m benchmarks [names...]``; without names all but the demo."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from benchmarks import child, demo, peer
+from benchmarks.report import Numbers, Row, machine, table
+
+FIGURES = {
+    "import": "import_time",
+    "scheduler_update": "scheduler_update",
+    "scheduler_fires": "scheduler_fires",
+    "pause_latency": "pause_latency",
+    "idle_cpu": "idle_cpu",
+    "collect": "collect",
+    "sync": "sync",
+}
+
+
+def main() -> int:
+    """Measure, print one table; return 1 if one of our own measurements failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the figures to hold.")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"of {', '.join([*FIGURES, 'demo'])}; all but demo"
+    )
+    parser.add_argument("--no-peer", action="store_true", help="measure ours only")
+    arguments = parser.parse_args()
+    names: list[str] = arguments.names or list(FIGURES)
+    if unknown := [name for name in names if name not in {*FIGURES, "demo"}]:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join([*FIGURES, 'demo'])}")
+
+    before = machine()
+    succeeded = True
+    figures = [name for name in names if name != "demo"]
+    if figures:
+        rows, notes, failures = _measure(figures, with_peer=not arguments.no_peer)
+        print(before)
+        print(table(rows))
+        for note in notes + failures:
+            print(note)
+        succeeded = not failures
+    if "demo" in names:
+        succeeded &= demo.run()
+    return 0 if succeeded else 1
+
+
+def _measure(names: list[str], *, with_peer: bool) -> tuple[list[Row], list[str], list[str]]:
+    """Return the rows of the table, what is missing of the peer, and what failed of ours."""
+    rows: list[Row] = []
+    notes: list[str] = []
+    failures: list[str] = []
+    peer_python: Path | None = None
+    if with_peer:
+        try:
+            peer_python = peer.interpreter()
+        except peer.PeerUnavailableError as error:
+            notes.append(f"the peer is not available here: {error}")
+    for name in names:
+        print(f"measuring {name} ...", file=sys.stderr)
+        try:
+            ours = child.measure(sys.executable, FIGURES[name], "pamiq_sched")
+        except child.MeasurementError as error:
+            failures.append(f"{name} FAILED: {error}")
+            continue
+        of_peer: Numbers = {}
+        if peer_python is not None:
+            try:
+                of_peer = child.measure(peer_python, FIGURES[name], peer.LIBRARY)
+            except child.MeasurementError as error:
+                notes.append(f"{name}: the peer's is not available here: {str(error).splitlines()[-1]}")
+        rows += importlib.import_module(f"benchmarks.{FIGURES[name]}").rows(ours, of_peer)
+    return rows, notes, failures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""How long a pause takes while a trainer trains: 100 steps of 5 ms, without a pause point written in train().
+
+Ours is ``System.pause()`` with a ``TorchTrainer`` whose step is a sleep of 5 ms and a small step of SGD. The
+peer's is its control thread's ``try_pause()``, called directly, with a trainer that only sleeps: its pauses
+come between sessions, whatever the session does, so its figure needs no torch. Pauses come at random moments
+of a step, or of the peer's session. Beside them stands how long the sleeps really took: a busy machine makes
+them longer, and no pause can be shorter than what is left of one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from benchmarks.interactions import at_fixed_intervals
+from benchmarks.report import Numbers, Row
+from benchmarks.timing import percentile
+
+STEPS = 100
+STEP_SECONDS = 0.005
+
+
+def measure(library: str) -> Numbers:
+    sleeps: list[float] = []
+    latencies = _of_peer(sleeps) if library == "pamiq_core" else _of_ours(sleeps)
+    return {
+        "median": 1e3 * median(latencies),
+        "p99": 1e3 * percentile(latencies, 99),
+        "max": 1e3 * max(latencies),
+        "pauses": len(latencies),
+        "sleep_p99": 1e3 * percentile(sleeps, 99),
+    }
+
+
+def rows(ours: Numbers, peer: Numbers) -> list[Row]:
+    pauses = f"{ours['pauses']:.0f} pauses" + (f", the peer's {peer['pauses']:.0f}" if peer else "")
+    return [
+        Row(f"pause latency p99 ({pauses})", "ms", ours["p99"], peer.get("p99"), goal=7),
+        Row("  median", "ms", ours["median"], peer.get("median")),
+        Row("  longest", "ms", ours["max"], peer.get("max")),
+        Row("  the sleep of 5 ms in each step, p99", "ms", ours["sleep_p99"], peer.get("sleep_p99")),
+    ]
+
+
+def _sleep_one_step(lasted: list[float]) -> None:
+    start = time.perf_counter()
+    time.sleep(STEP_SECONDS)
+    lasted.append(time.perf_counter() - start)
+
+
+def _of_ours(sleeps: list[float]) -> list[float]:
+    import torch
+    from typing_extensions import override
+
+    from pamiq_sched import System, TorchTrainer
+
+    class Training(TorchTrainer):
+        @override
+        def create_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+            parameter = torch.nn.Parameter(torch.zeros(1000))
+            parameter.grad = torch.ones(1000)
+            return {"sgd": torch.optim.SGD([parameter])}
+
+        @override
+        def train(self) -> None:
+            for _ in range(STEPS):
+                _sleep_one_step(sleeps)
+                self.optimizers["sgd"].step()
+
+    with tempfile.TemporaryDirectory() as states:
+        interaction = at_fixed_intervals("pamiq_sched", 0.1)
+        with System(interaction, {}, {}, {"trainer": Training()}, {"states_dir": states}) as system:
+            time.sleep(0.5)
+            return _latencies(system.pause, system.resume, count=400, longest_wait=10 * STEP_SECONDS)
+
+
+def _of_peer(sleeps: list[float]) -> list[float]:
+    core: Any = importlib.import_module("pamiq_core")
+    threads: Any = importlib.import_module("pamiq_core.thread.threads")
+    persistence: Any = importlib.import_module("pamiq_core.state_persistence")
+    containers: Any = importlib.import_module("pamiq_core.trainer")
+
+    class Training(core.Trainer):  # type: ignore[misc] # a class of a library that is found at run time
+        def train(self) -> None:
+            for _ in range(STEPS):
+                _sleep_one_step(sleeps)
+
+    trainers = containers.TrainersDict({"trainer": Training()})
+    trainers.attach_training_models(core.model.TrainingModelsDict({}))
+    inference = threads.InferenceThread(at_fixed_intervals("pamiq_core", 0.1))
+    training = threads.TrainingThread(trainers)
+    with tempfile.TemporaryDirectory() as states:
+        control = threads.ControlThread(persistence.StateStore(states), web_api_address=None)
+        for thread in (inference, training):
+            thread.attach_controller(control.controller)
+        control.attach_thread_statuses({t.THREAD_TYPE: t.thread_status for t in (inference, training)})
+        inference.start()
+        training.start()
+        try:
+            time.sleep(0.5)
+            return _latencies(control.try_pause, control.resume, count=50, longest_wait=STEPS * STEP_SECONDS)
+        finally:
+            control.shutdown()
+            inference.join()
+            training.join()
+
+
+def _latencies(
+    pause: Callable[[], object], resume: Callable[[], object], *, count: int, longest_wait: float
+) -> list[float]:
+    phases = random.Random(0)  # noqa: S311 - moments to pause at, nothing secret
+    latencies = []
+    for _ in range(count):
+        time.sleep(0.02 + phases.uniform(0.0, longest_wait))
+        start = time.perf_counter()
+        pause()
+        latencies.append(time.perf_counter() - start)
+        resume()
+    return latencies

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.lifecycle import PersistentStateMixin
+from pamiq_sched.state import StateDictMixin
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,8 +55,8 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
         """How many items are held."""
 
 
-class ListBuffer(DataBuffer[T, list[T]]):
-    """A buffer that hands out a list: what the list buffers have in common."""
+class ListBuffer(StateDictMixin, DataBuffer[T, list[T]]):
+    """A buffer that hands out a list; its state holds that list as ``"items"``."""
 
     @property
     @abstractmethod
@@ -64,7 +64,7 @@ class ListBuffer(DataBuffer[T, list[T]]):
         """How many items it holds at the most."""
 
 
-class DictBuffer(DataBuffer[Mapping[str, T], dict[str, list[T]]]):
+class DictBuffer(StateDictMixin, DataBuffer[Mapping[str, T], dict[str, list[T]]]):
     """A buffer of mappings with fixed keys, handed out as one list for each key.
 
     Args:
@@ -117,12 +117,26 @@ class DictBuffer(DataBuffer[Mapping[str, T], dict[str, list[T]]]):
         return len(self._rows)
 
     @override
-    def save_state(self, path: Path) -> None:
-        self._rows.save_state(path)
+    def state_dict(self) -> dict[str, Any]:
+        """What is held, by column: the codec writes a column of equal tensors as one."""
+        state = self._rows.state_dict()
+        del state["items"]
+        return {**state, "columns": self.get_data()}
 
     @override
-    def load_state(self, path: Path) -> None:
-        self._rows.load_state(path)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what was held.
+
+        Raises:
+            ValueError: If its keys are not those of the buffer.
+        """
+        columns = state.get("columns", {})
+        _checks.state_keys(f"the columns of {type(self).__name__}", columns, self.keys)
+        items = [
+            dict(zip(self._keys, row, strict=True)) for row in zip(*map(columns.get, self._keys), strict=True)
+        ]
+        rows = {key: value for key, value in state.items() if key != "columns"}
+        self._rows.load_state_dict({**rows, "items": items})
 
 
 def max_size_of(buffer: DataBuffer[Any, Any]) -> int | None:

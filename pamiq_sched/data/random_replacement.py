@@ -11,14 +11,14 @@ from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.data.buffer import DictBuffer, ListBuffer
-from pamiq_sched.state import StateDictMixin
 
 T = TypeVar("T")
 
+LONGEST_QUEUE = 10_000_000
 EULER_MASCHERONI = 0.5772156649015329
 
 
-class RandomReplacementBuffer(StateDictMixin, ListBuffer[T]):
+class RandomReplacementBuffer(ListBuffer[T]):
     """Fills up, then lets each new item replace a random one with a fixed probability.
 
     Args:
@@ -58,8 +58,10 @@ class RandomReplacementBuffer(StateDictMixin, ListBuffer[T]):
             )
         if isinstance(replace_probability, bool) or not 0.0 <= replace_probability <= 1.0:
             raise ValueError(f"replace_probability must be from 0 to 1, got {replace_probability!r}")
-        # So many new items turn a full buffer over once, on average; none ever do at probability 0.
-        super().__init__(math.ceil(size / replace_probability) if replace_probability else size)
+        # So many new items turn a full buffer over once, on average; none ever do at probability 0. Bounded,
+        # for a queue of billions is none.
+        turnover = size / replace_probability if replace_probability else size
+        super().__init__(math.ceil(min(turnover, max(size, LONGEST_QUEUE))))
         self._max_size = size
         self._replace_probability = replace_probability
         self._items: list[T] = []

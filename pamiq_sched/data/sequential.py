@@ -10,12 +10,11 @@ from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.data.buffer import DictBuffer, ListBuffer
-from pamiq_sched.state import StateDictMixin
 
 T = TypeVar("T")
 
 
-class SequentialBuffer(StateDictMixin, ListBuffer[T]):
+class SequentialBuffer(ListBuffer[T]):
     """Keeps the latest items; a new one pushes out the oldest.
 
     Args:

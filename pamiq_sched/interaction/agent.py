@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -109,7 +110,7 @@ class Agent(ABC, InteractionEventMixin, PersistentStateMixin, ThreadEventMixin, 
     def teardown_children(self) -> None:
         """Tear down those children that were set up, each once."""
         agents, self._set_up_agents = self._set_up_agents, []
-        call_all("several child agents raised in teardown", [a.teardown for a in agents])
+        call_all("several child agents raised in teardown", [partial(tear_down_agent, a) for a in agents])
 
     @override
     def on_paused(self) -> None:
@@ -147,3 +148,8 @@ def set_up_agent(agent: Agent[Any, Any]) -> None:
         with errors:
             agent.teardown_children()
     errors.raise_collected()
+
+
+def tear_down_agent(agent: Agent[Any, Any]) -> None:
+    """Tear an agent down, and its children even if its own teardown does not get to them."""
+    call_all("an agent and its children raised in teardown", [agent.teardown, agent.teardown_children])

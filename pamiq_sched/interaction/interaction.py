@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from typing_extensions import override
 
 from pamiq_sched.clock import Clock
-from pamiq_sched.interaction.agent import Agent, set_up_agent
+from pamiq_sched.interaction.agent import Agent, set_up_agent, tear_down_agent
 from pamiq_sched.interaction.environment import Environment
 from pamiq_sched.interaction.pacing import IntervalAdjustor, SleepIntervalAdjustor
 from pamiq_sched.lifecycle import (
@@ -56,13 +57,16 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
             self.environment.setup()
         if errors.errors:
             with errors:
-                self.agent.teardown()
+                tear_down_agent(self.agent)
         errors.raise_collected()
 
     @override
     def teardown(self) -> None:
         super().teardown()
-        self._call_both("teardown")
+        call_all(
+            "agent and environment raised in teardown",
+            (partial(tear_down_agent, self.agent), self.environment.teardown),
+        )
 
     @override
     def on_paused(self) -> None:

@@ -10,18 +10,22 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from safetensors import numpy as safetensors_numpy
+from safetensors import SafetensorError, numpy as safetensors_numpy
+
+from pamiq_sched import _checks
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT_VERSION = 1
+
+T = TypeVar("T")
 
 
 class _Encoder:
@@ -48,10 +52,12 @@ class _Encoder:
             return {"$deque": items, "maxlen": value.maxlen}
         if type(value) in (bytes, bytearray):
             return {f"${type(value).__name__}": base64.b64encode(value).decode()}  # type: ignore[arg-type]
-        if isinstance(value, np.ndarray | np.generic):
+        if type(value) is Counter:
+            return {"$counter": self._pairs(value, path)}
+        if type(value) is np.ndarray or isinstance(value, np.generic):
             return self._array(value, path)
         if _is_tensor(value):
-            return self._tensor(value)
+            return self._tensor(value, path)
         raise TypeError(
             f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which a state cannot hold without "
             "pickle; keep numbers, strings, bytes, lists, tuples, dicts, sets, arrays and tensors instead"
@@ -62,14 +68,16 @@ class _Encoder:
             # A column of a buffer: one tensor instead of thousands, each with a header of its own.
             import torch  # noqa: PLC0415 - see _is_tensor
 
-            return {"$stack": self._tensor(torch.stack([v.detach() for v in value]))["$tensor"]}  # type: ignore[attr-defined]
+            return {"$stack": self._tensor(torch.stack([v.detach() for v in value]), path)["$tensor"]}  # type: ignore[attr-defined]
         return [self.encode(v, f"{path}[{i}]") for i, v in enumerate(value)]
 
     def _dict(self, value: dict[object, object], path: str) -> Any:
         if all(type(k) is str and not k.startswith("$") for k in value):
             return {k: self.encode(v, f"{path}.{k}") for k, v in value.items()}
-        pairs = [[self.encode(k, f"a key of {path}"), self.encode(v, f"{path}[{k!r}]")] for k, v in value.items()]
-        return {"$dict": pairs}
+        return {"$dict": self._pairs(value, path)}
+
+    def _pairs(self, value: Mapping[Any, object], path: str) -> list[list[Any]]:
+        return [[self.encode(k, f"a key of {path}"), self.encode(v, f"{path}[{k!r}]")] for k, v in value.items()]
 
     def _array(self, value: np.ndarray[Any, Any] | np.generic, path: str) -> Any:
         array = np.asarray(value)
@@ -85,7 +93,10 @@ class _Encoder:
         tag = "$scalar" if isinstance(value, np.generic) else "$array"
         return {tag: name, "shape": list(array.shape)}
 
-    def _tensor(self, value: Any) -> dict[str, str]:
+    def _tensor(self, value: Any, path: str) -> dict[str, str]:
+        kind = _kind_without_plain_numbers(value)
+        if kind:
+            raise TypeError(f"{path} is a tensor that is {kind}, which safetensors cannot hold; keep a plain one")
         name = str(len(self.tensors))
         # Cloned: the caller goes on changing its own, and safetensors refuses tensors that share memory.
         self.tensors[name] = value.detach().cpu().clone().contiguous()
@@ -97,9 +108,26 @@ def _is_tensor(value: object) -> bool:
     return any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in type(value).__mro__)
 
 
+def _kind_without_plain_numbers(tensor: Any) -> str:
+    """What keeps a tensor from being written; empty if nothing does."""
+    import torch  # noqa: PLC0415 - see _is_tensor
+
+    if torch.nn.parameter.is_lazy(tensor):
+        return "not initialized yet"
+    if tensor.is_meta:
+        return "on the meta device"
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return "sparse or nested"
+    if tensor.is_quantized or tensor.dtype is torch.complex128:
+        return f"of {tensor.dtype}"
+    return ""
+
+
 def _are_alike(tensors: list[Any]) -> bool:
+    if not all(_is_tensor(t) and not _kind_without_plain_numbers(t) for t in tensors):
+        return False
     first = tensors[0]
-    return all(_is_tensor(t) and t.shape == first.shape and t.dtype == first.dtype for t in tensors)
+    return all(t.shape == first.shape and t.dtype == first.dtype and t.device == first.device for t in tensors)
 
 
 def encode(value: object) -> tuple[Any, dict[str, torch.Tensor], dict[str, np.ndarray[Any, Any]]]:
@@ -138,12 +166,13 @@ def decode(structure: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, n
     content = structure[tag]
     if tag in ("$tensor", "$stack"):
         tensor = _referred(tensors, content)
-        return list(tensor.clone().unbind()) if tag == "$stack" else tensor
+        return list(tensor.unbind()) if tag == "$stack" else tensor
     if tag in ("$array", "$scalar"):
         array = _referred(arrays, content).reshape(structure["shape"])
         return array[()] if tag == "$scalar" else array
-    if tag == "$dict":
-        return {decode(k, tensors, arrays): decode(v, tensors, arrays) for k, v in content}
+    if tag in ("$dict", "$counter"):
+        pairs = {decode(k, tensors, arrays): decode(v, tensors, arrays) for k, v in content}
+        return Counter(pairs) if tag == "$counter" else pairs
     if tag == "$deque":
         return deque((decode(v, tensors, arrays) for v in content), maxlen=structure["maxlen"])
     if tag in _SEQUENCES:
@@ -200,15 +229,25 @@ def load(path: Path) -> Any:
     version = document.get("format") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(f"{_beside(path, '.json')} must have format {FORMAT_VERSION}, got {version!r}")
+    _checks.state_keys(str(_beside(path, ".json")), document, {"format", "value", "tensors", "arrays"})
     tensors: dict[str, torch.Tensor] = {}
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     if document["tensors"]:
         import safetensors.torch as safetensors_torch  # noqa: PLC0415 - see _is_tensor
 
-        tensors = safetensors_torch.load_file(_beside(path, ".safetensors"))
+        # Copied: what is read is mapped to the file, and would change, or crash the process, with it.
+        mapped = _read(safetensors_torch.load_file, _beside(path, ".safetensors"))
+        tensors = {name: tensor.clone() for name, tensor in mapped.items()}
     if document["arrays"]:
-        arrays = safetensors_numpy.load_file(_beside(path, ".arrays.safetensors"))
+        arrays = _read(safetensors_numpy.load_file, _beside(path, ".arrays.safetensors"))
     return decode(document["value"], tensors, arrays)
+
+
+def _read(load_file: Callable[[Path], dict[str, T]], file: Path) -> dict[str, T]:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
 
 
 def _beside(path: Path, ending: str) -> Path:

@@ -102,6 +102,6 @@ class LatestStatesKeeper(StatesKeeper):
 
     @override
     def select_removal_states(self) -> Iterable[Path]:
-        surplus = max(0, len(self._states) - self._max_keep)
-        removed, self._states = self._states[:surplus], self._states[surplus:]
-        return removed
+        # Those that are still there: one that could not be removed is tried again.
+        self._states = [path for path in self._states if path.exists()]
+        return self._states[: -self._max_keep]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,8 +29,8 @@ class StagedState:
 
     directory: Path
     """Where it lies now."""
-    target: Path
-    """Where it will be published."""
+    name: str
+    """What it will be called, unless that is taken by then."""
 
 
 class StateStore:
@@ -64,8 +65,10 @@ class StateStore:
 
         Raises:
             KeyError: If the name is taken.
-            ValueError: If it cannot be the name of a file.
+            ValueError: If it cannot be the name of a file, or is that of the store's own.
         """
+        if name in (MANIFEST, Path(MANIFEST).stem):
+            raise ValueError(f"{MANIFEST} is the store's own file; choose another name than {name!r}")
         if _checks.component_name("component", name) in self._components:
             raise KeyError(f"a component named {name!r} is registered already; choose another name")
         self._components[name] = component
@@ -85,8 +88,9 @@ class StateStore:
             BaseException: What a component raised, likewise.
         """
         self.states_dir.mkdir(parents=True, exist_ok=True)
-        target = self._free_name(".crashed" if crashed else "")
-        directory = self.states_dir / f".staging-{target.name}"
+        state_name = datetime.now().strftime(self.state_name_format) + (".crashed" if crashed else "")
+        # A name of its own: a process that was killed may have left one behind.
+        directory = self.states_dir / f".staging-{uuid.uuid4().hex}"
         try:
             directory.mkdir()
             for name, component in self._components.items():
@@ -96,7 +100,7 @@ class StateStore:
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        return StagedState(directory, target)
+        return StagedState(directory, state_name)
 
     def publish(self, staged: StagedState) -> Path:
         """Make a staged state durable, then visible; return its directory.
@@ -109,12 +113,13 @@ class StateStore:
                 for file in files:
                     _fsync(Path(folder, file))
                 _fsync(Path(folder))
-            staged.directory.rename(staged.target)
+            target = self._free_path(staged.name)
+            staged.directory.rename(target)
         except BaseException:
             shutil.rmtree(staged.directory, ignore_errors=True)
             raise
         _fsync(self.states_dir)
-        return staged.target
+        return target
 
     def load_state(self, state_path: str | Path, *, allow_crashed: bool = False) -> None:
         """Load every component from a state's directory.
@@ -141,14 +146,13 @@ class StateStore:
         for name, component in self._components.items():
             component.load_state(path / name)
 
-    def _free_name(self, ending: str) -> Path:
-        name = datetime.now().strftime(self.state_name_format)
-        target = self.states_dir / (name + ending)
+    def _free_path(self, name: str) -> Path:
+        wanted = path = self.states_dir / name
         number = 1
-        while target.exists():  # two saves within the format's resolution
+        while path.exists():  # two saves within the format's resolution
             number += 1
-            target = self.states_dir / f"{name}-{number}{ending}"
-        return target
+            path = wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        return path
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -163,6 +167,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise ValueError(f"{file} is damaged: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT_VERSION:
         raise ValueError(f"{file} must have format {FORMAT_VERSION}; it was written by another version")
+    _checks.state_keys(str(file), manifest, {"format", "crashed", "components"})
     return manifest
 
 

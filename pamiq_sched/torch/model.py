@@ -95,12 +95,14 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
         """Copy parameters and buffers into the replica that nobody uses, then publish it."""
         inference_model.publish(self._copy_into)
 
-    @torch.no_grad()
     def _copy_into(self, replica: ModuleT) -> ModuleT:
         sources, targets = _tensors(self.model), _tensors(replica)
-        if [(s.shape, s.dtype) for s in sources] != [(t.shape, t.dtype) for t in targets]:
-            return self._replica()  # lazy or resized layers: the module is not the one that was copied
-        if sources:
+        if not _match(sources, targets):
+            return self._replica()  # lazy or replaced layers: the module is not the one that was copied
+        if not sources:
+            return replica
+        # In inference mode, for a buffer that the replica replaced while it inferred was made in it.
+        with torch.inference_mode():
             torch._foreach_copy_(targets, sources)
         if any(t.is_cuda for t in targets):
             # The copy is queued; whoever infers on another stream must not overtake it.
@@ -129,6 +131,12 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
 
 def _tensors(module: nn.Module) -> list[torch.Tensor]:
     return [*module.parameters(), *module.buffers()]
+
+
+def _match(sources: list[torch.Tensor], targets: list[torch.Tensor]) -> bool:
+    if any(nn.parameter.is_lazy(t) for t in (*sources, *targets)):
+        return False
+    return [(s.shape, s.dtype) for s in sources] == [(t.shape, t.dtype) for t in targets]
 
 
 def _procedure_of(model: nn.Module, procedure: InferenceProcedure | str) -> InferenceProcedure:

@@ -165,7 +165,8 @@ class TorchTrainer(Trainer):
         if self._pending_state is not None:
             self._load_optimizers(self._pending_state)
             self._pending_state = None
-        for optimizer in self.optimizers.values():
+        # Each once, though it may go by two names.
+        for optimizer in {id(o): o for o in self.optimizers.values()}.values():
             optimizer.register_step_post_hook(self._after_optimizer_step)
 
     def _after_optimizer_step(self, optimizer: Optimizer, _args: object, _kwargs: object) -> None:
@@ -191,8 +192,8 @@ class TorchTrainer(Trainer):
         _checks.state_keys(type(self).__name__, state, set(self._parts()))
         if self._is_created:
             self._load_optimizers(state)
-        elif any(state.values()):
-            self._pending_state = state
+        else:
+            self._pending_state = state if any(state.values()) else None
 
     def _parts(self) -> dict[str, dict[str, Any]]:
         return {

@@ -22,6 +22,7 @@ from pamiq_sched.lifecycle import (
     PausePoint,
     PersistentStateMixin,
     ThreadEventMixin,
+    call_all,
     not_attached,
 )
 from pamiq_sched.model import TrainingModel, TrainingModelsDict
@@ -82,10 +83,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         self._training_models: TrainingModelsDict | None = None
         self._data_users: DataUsersDict | None = None
         self._retrieved_model_names: dict[str, None] = {}  # a set that keeps its order
-        # Readings of DataUser.added: when the last session began, and when is_trainable() last said yes. The
-        # second becomes the first only when a session does begin.
-        self._added_at_last_session = 0
-        self._added_when_trainable = 0
+        self._added_at_last_session = 0  # how many items had ever been added when the last session began
         self._pause_point: PausePoint = NO_PAUSE_POINT
         self._schedulers: list[StepIntervalScheduler | TimeIntervalScheduler] = []
 
@@ -197,8 +195,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             BaseException: What a callback raised.
             ShutdownRequested: If the system shuts down.
         """
-        for scheduler in self._schedulers:
-            scheduler.update()
+        call_all("several embedded schedulers raised", [scheduler.update for scheduler in self._schedulers])
         self._pause_point()
 
     def warm_up(self) -> None:
@@ -210,7 +207,6 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             return True
         user = self.get_data_user(self._condition_name)
         user.update()
-        self._added_when_trainable = user.added
         return (
             len(user) >= self._min_buffer_size
             and user.added - self._added_at_last_session >= self._min_new_data_count
@@ -248,7 +244,9 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         """
         if not self.is_trainable():
             return False
-        self._added_at_last_session = self._added_when_trainable
+        if self._condition_name is not None:
+            # Here and not in is_trainable(): what an override turns down is still new the next time.
+            self._added_at_last_session = self.get_data_user(self._condition_name).added
         self.setup()
         errors = ErrorCollector(f"{type(self).__name__} raised in its session and in teardown")
         with errors:

@@ -69,6 +69,31 @@ def test_a_pause_that_is_resumed_before_the_thread_looks_calls_no_hook():
     assert stopper.log == []
 
 
+def test_a_pause_that_comes_between_two_readings_is_acknowledged():
+    """The order turns into a pause while the thread looks at it: whichever it saw, it acts on that one."""
+
+    class Turning(Controller):
+        """Reads as one order after another."""
+
+        orders = None
+
+        def __getattribute__(self, name):
+            if name == "order" and self.orders:
+                return self.orders.pop(0)
+            return super().__getattribute__(name)
+
+    for readings_before in range(3):
+        controller = Turning()
+        stopper = Stopper(controller)
+        running = controller.order
+        paused = controller.give(Kind.PAUSE)
+        controller.orders = [running] * readings_before
+        stopper.on_acknowledged = lambda controller=controller: controller.give(Kind.RUN)
+        for _ in range(readings_before + 1):
+            stopper.point()
+        assert stopper.log == ["paused", paused.number, "resumed"]
+
+
 def test_a_shutdown_while_paused_ends_the_pause_with_its_hook():
     controller = Controller()
     stopper = Stopper(controller)

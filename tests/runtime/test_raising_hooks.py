@@ -69,6 +69,28 @@ def test_an_error_while_loading_reaches_the_caller_before_any_thread_starts(part
     assert not [entry for entry in probe.log if entry.endswith((".setup", ".step"))]
 
 
+def test_an_error_ends_a_trainer_that_waits_for_data(parts, probe):
+    """The training thread sleeps until new data comes, and nobody is left to send any."""
+    asked = []
+
+    def action():
+        asked.append(1)
+        if len(asked) == 2:  # the trainer has had the one item that there is, and waits
+            gate.set()
+
+    gate = threading.Event()
+
+    def step():
+        if probe.calls["agent.step"] > 1:
+            assert gate.wait(30.0)
+            raise ValueError("dead")
+
+    probe.on("trainer.is_trainable", action)
+    probe.on("agent.step", step)
+    with pytest.raises(ValueError, match="dead"):
+        launch(**parts.arguments(interval=None))
+
+
 def test_errors_of_several_threads_are_raised_as_a_group(parts, probe):
     both = threading.Barrier(2)
 

@@ -1,0 +1,250 @@
+"""The loop: observe, decide, affect; and both parts hear of everything."""
+
+import pytest
+
+from pamiq_sched import (
+    Agent,
+    Environment,
+    FixedIntervalInteraction,
+    Interaction,
+    ManualClock,
+    ShutdownRequested,
+    SleepIntervalAdjustor,
+)
+from pamiq_sched.testing import FakeAgent, FakeEnvironment
+
+
+class Part:
+    """Notes its hooks, and raises where it is told to."""
+
+    def __init__(self, name, calls, raises=None):
+        super().__init__()
+        self.name = name
+        self.calls = calls
+        self.raises = raises or {}
+
+    def note(self, hook):
+        self.calls.append(f"{self.name} {hook}")
+        if hook in self.raises:
+            raise self.raises[hook]
+
+    def setup(self):
+        super().setup()
+        self.note("setup")
+
+    def teardown(self):
+        self.note("teardown")
+        super().teardown()
+
+    def on_paused(self):
+        super().on_paused()
+        self.note("on_paused")
+
+    def on_resumed(self):
+        super().on_resumed()
+        self.note("on_resumed")
+
+    def save_state(self, path):
+        super().save_state(path)
+        path.with_name(path.name + ".txt").write_text(self.name)
+
+    def load_state(self, path):
+        super().load_state(path)
+        self.note("loaded " + path.with_name(path.name + ".txt").read_text())
+
+
+class NotingAgent(Part, Agent):
+    """An agent that notes."""
+
+    def step(self, observation):
+        self.note(f"step {observation}")
+        return observation + 1
+
+
+class NotingEnvironment(Part, Environment):
+    """An environment that notes; observations count up."""
+
+    seen = 0
+
+    def observe(self):
+        self.note("observe")
+        self.seen += 10
+        return self.seen
+
+    def affect(self, action):
+        self.note(f"affect {action}")
+
+
+def make(calls, agent=None, environment=None):
+    return Interaction(
+        NotingAgent("agent", calls, agent),
+        NotingEnvironment("environment", calls, environment),
+    )
+
+
+def test_a_step_observes_decides_and_affects():
+    calls = []
+    interaction = make(calls)
+    interaction.step()
+    interaction.step()
+    assert calls == [
+        "environment observe",
+        "agent step 10",
+        "environment affect 11",
+        "environment observe",
+        "agent step 20",
+        "environment affect 21",
+    ]
+
+
+@pytest.mark.parametrize("hook", ["setup", "teardown", "on_paused", "on_resumed"])
+def test_both_parts_hear_of_an_event_the_agent_first(hook):
+    calls = []
+    getattr(make(calls), hook)()
+    assert calls == [f"agent {hook}", f"environment {hook}"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), SystemExit(3), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("hook", ["teardown", "on_paused", "on_resumed"])
+@pytest.mark.parametrize("part", ["agent", "environment"])
+def test_both_parts_hear_of_an_event_though_one_raises(hook, part, error):
+    calls = []
+    with pytest.raises(type(error)) as caught:
+        getattr(make(calls, **{part: {hook: error}}), hook)()
+    assert caught.value is error
+    assert calls == [f"agent {hook}", f"environment {hook}"]
+
+
+@pytest.mark.parametrize("hook", ["teardown", "on_paused", "on_resumed"])
+def test_errors_of_both_parts_are_raised_as_a_group(hook):
+    errors = RuntimeError("a"), RuntimeError("b")
+    with pytest.raises(BaseExceptionGroup, match=f"agent and environment raised in {hook}") as caught:
+        getattr(make([], {hook: errors[0]}, {hook: errors[1]}), hook)()
+    assert caught.value.exceptions == errors
+
+
+def test_an_environment_that_fails_in_setup_has_the_agent_torn_down():
+    calls, error = [], RuntimeError("no")
+    with pytest.raises(RuntimeError) as caught:
+        make(calls, environment={"setup": error}).setup()
+    assert caught.value is error
+    assert calls == ["agent setup", "environment setup", "agent teardown"]
+
+
+def test_an_agent_that_fails_in_setup_leaves_the_environment_alone():
+    calls = []
+    with pytest.raises(RuntimeError):
+        make(calls, agent={"setup": RuntimeError("no")}).setup()
+    assert calls == ["agent setup"]
+
+
+def test_a_grandchild_that_was_set_up_is_torn_down_when_the_environment_fails():
+    calls = []
+
+    class Parent(Part, Agent):
+        def __init__(self, name, child=None):
+            Agent.__init__(self, {"child": child} if child else None)
+            self.name, self.calls, self.raises = name, calls, {}
+
+        def step(self, observation):
+            return observation
+
+    agent = Parent("parent", Parent("child", Parent("grandchild")))
+    environment = NotingEnvironment("environment", calls, {"setup": RuntimeError("no")})
+    with pytest.raises(RuntimeError):
+        Interaction(agent, environment).setup()
+    assert sorted(c for c in calls if "teardown" in c) == [
+        "child teardown",
+        "grandchild teardown",
+        "parent teardown",
+    ]
+
+
+def test_children_are_torn_down_though_their_parent_raises_before_it_hands_on():
+    calls = []
+
+    class Parent(Agent):
+        def step(self, observation):
+            return observation
+
+        def teardown(self):
+            raise RuntimeError("before super()")
+
+    interaction = Interaction(Parent({"child": NotingAgent("child", calls)}), FakeEnvironment())
+    interaction.setup()
+    with pytest.raises(RuntimeError, match="before super"):
+        interaction.teardown()
+    assert calls == ["child setup", "child teardown"]
+
+
+def test_both_parts_are_saved_and_loaded(tmp_path):
+    make([]).save_state(tmp_path / "interaction")
+    calls = []
+    make(calls).load_state(tmp_path / "interaction")
+    assert calls == ["agent loaded agent", "environment loaded environment"]
+
+
+# At fixed moments.
+
+
+def test_a_paced_step_acts_and_then_waits_for_the_next_moment():
+    clock = ManualClock(autojump=True)
+    agent = FakeAgent(lambda _: clock.time())
+    environment = FakeEnvironment()
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(agent, environment, 0.5, clock=clock)
+    interaction.setup()
+    for _ in range(4):
+        interaction.step()
+    assert environment.actions == [0.0, 0.5, 1.0, 1.5]
+    assert clock.time() == 2.0
+
+
+def test_the_grid_starts_when_everything_is_set_up():
+    clock = ManualClock(autojump=True)
+
+    class Slow(FakeEnvironment):
+        def setup(self):
+            super().setup()
+            clock.advance(7.3)
+
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(FakeAgent(), Slow(), 0.5, clock=clock)
+    interaction.setup()
+    interaction.step()
+    assert clock.time() == pytest.approx(7.8)
+    assert interaction.adjustor.misses == 0
+
+
+def test_the_attached_pause_point_stops_a_pacing_sleep():
+    class ShutDown:
+        def is_requested(self):
+            return True
+
+        def __call__(self):
+            raise ShutdownRequested
+
+    clock = ManualClock()
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(FakeAgent(), FakeEnvironment(), 1.0, clock=clock)
+    interaction.attach_pause_point(ShutDown())
+    interaction.setup()
+    with pytest.raises(ShutdownRequested):
+        interaction.step()
+    assert clock.time() == 0.0
+
+
+def test_an_adjustor_of_ones_own_is_used():
+    adjustor = SleepIntervalAdjustor(2.0, clock=ManualClock(autojump=True))
+    interaction = FixedIntervalInteraction(FakeAgent(), FakeEnvironment(), adjustor)
+    assert interaction.adjustor is adjustor
+    interaction.setup()
+    interaction.step()
+    assert adjustor.clock.time() == 2.0
+
+
+def test_the_offset_reaches_the_adjustor():
+    clock = ManualClock(autojump=True)
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(
+        FakeAgent(), FakeEnvironment(), 1.0, 0.25, clock=clock
+    )
+    interaction.setup()
+    interaction.step()
+    assert clock.time() == 0.75

@@ -63,18 +63,27 @@ class Clock:
 
     def time(self) -> float:
         """Seconds since the epoch, in agent time."""
-        at, rate, time, _, _ = self.anchor
-        return time + (self.source() - at) * rate
+        anchor, gone = self._look()
+        return anchor.time + gone
 
     def perf_counter(self) -> float:
         """Seconds since an arbitrary moment, in agent time."""
-        at, rate, _, perf_counter, _ = self.anchor
-        return perf_counter + (self.source() - at) * rate
+        anchor, gone = self._look()
+        return anchor.perf_counter + gone
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary moment, in agent time; what intervals are measured by."""
-        at, rate, _, _, monotonic = self.anchor
-        return monotonic + (self.source() - at) * rate
+        anchor, gone = self._look()
+        return anchor.monotonic + gone
+
+    def _look(self) -> tuple[Anchor, float]:
+        """Return the anchor and the agent seconds since it, both of one moment."""
+        while True:
+            anchor = self.anchor
+            now = self.source()
+            # A change between the two would extend the old anchor past its end: time would go back afterwards.
+            if self.anchor is anchor:
+                return anchor, (now - anchor.source) * anchor.rate
 
     def is_paused(self) -> bool:
         """Whether agent time stands still."""

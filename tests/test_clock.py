@@ -106,6 +106,27 @@ def test_a_reader_never_sees_half_of_a_change():
     assert backward == []
 
 
+def test_a_change_between_two_looks_is_not_read_past():
+    """A reader that was stopped between anchor and source would read time that never came, then go back."""
+
+    class Intruded(Source):
+        change = None
+
+        def __call__(self) -> float:
+            change, self.change = self.change, None
+            if change is not None:
+                self.now += 5.0
+                change()
+                self.now += 100.0
+            return self.now
+
+    source = Intruded()
+    clock = Clock(source)
+    start = clock.monotonic()
+    source.change = clock.pause
+    assert clock.monotonic() - start == 5.0
+
+
 def test_sleep_lasts_until_the_clock_gets_there(clock):
     asleep = Announced(clock)
     sleeper = threading.Thread(target=lambda: clock.sleep(5.0))

@@ -363,9 +363,12 @@ def test_threads_run_again_while_the_disk_works(parts, probe, monkeypatch):
 
 
 def test_the_status_tells_what_there_is_to_know(parts, probe):
+    stepped = threading.Event()
+    probe.on("environment.observe", lambda: stepped.set() if probe.calls["environment.observe"] > 1 else None)
     system = parts.system()
     with system:
         probe.wait_for("trainer.sync_models")
+        assert stepped.wait(30.0)
         system.pause()
         status = system.status()
         assert status.state is SystemStatus.PAUSED

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         Status as Status,
         System as System,
         SystemStatus as SystemStatus,
+        SystemStoppedError as SystemStoppedError,
         launch as launch,
     )
     from pamiq_sched.schedulers import (
@@ -125,7 +126,7 @@ _NAMES = {
     ],
     "lifecycle": ["InteractionEventMixin", "PersistentStateMixin", "ShutdownRequested", "ThreadEventMixin"],
     "model": ["InferenceModel", "InferenceModelsDict", "TrainingModel", "TrainingModelsDict"],
-    "runtime": ["LaunchConfig", "Status", "System", "SystemStatus", "launch"],
+    "runtime": ["LaunchConfig", "Status", "System", "SystemStatus", "SystemStoppedError", "launch"],
     "schedulers": ["Scheduler", "StepIntervalScheduler", "TimeIntervalScheduler"],
     "state": [
         "LatestStatesKeeper",

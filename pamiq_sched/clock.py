@@ -1,9 +1,9 @@
 """Agent time: monotonic, pausable, scalable.
 
 Every reading is computed from one immutable anchor, replaced as a whole, on top of the machine's monotonic
-clock. So readings take no lock, never see half of a change, and a step of the wall clock changes nothing:
-``time()`` starts at the wall clock's reading and goes on by the monotonic one. Any thread may read, sleep,
-pause and resume; changes are serialized by a lock that readers never take.
+clock. So readings take no lock (but to wait for a change under way), never see half of a change, and a step of
+the wall clock changes nothing: ``time()`` starts at the wall clock's reading and goes on by the monotonic one.
+Any thread may read, sleep, pause and resume; changes are serialized by a lock.
 
 The module's functions (``time()``, ``sleep()``, ``pause()``, ...) act on the process's system clock; the
 ``fixed_*`` ones are the interpreter's own, which nothing pauses. :class:`ManualClock` stands still until it
@@ -55,6 +55,8 @@ class Clock:
         # take the anchor in one read.
         self._changed = threading.Condition()
         self._scale = 1.0  # guarded by _changed; what the rate returns to after a pause
+        # Set under _changed from before the last reading by the old anchor until the new one is there.
+        self._is_changing = False
         self._listeners: tuple[Callable[[], None], ...] = ()  # replaced as a whole under _changed
         self.anchor = self._first_anchor()
 
@@ -82,8 +84,10 @@ class Clock:
             anchor = self.anchor
             now = self.source()
             # A change between the two would extend the old anchor past its end: time would go back afterwards.
-            if self.anchor is anchor:
+            if self.anchor is anchor and not self._is_changing:
                 return anchor, (now - anchor.source) * anchor.rate
+            with self._changed:
+                pass  # the change is over when we get the lock; look again
 
     def is_paused(self) -> bool:
         """Whether agent time stands still."""
@@ -93,14 +97,14 @@ class Clock:
         """Stop agent time; sleepers return at once. Does nothing if it stands still already."""
         with self._changed:
             if not self.is_paused():
-                self._move_to(self._now(rate=0.0))
+                self._replace_anchor(rate=0.0)
         self._tell_listeners()
 
     def resume(self) -> None:
         """Let agent time go on. Does nothing if it runs already."""
         with self._changed:
             if self.is_paused():
-                self._move_to(self._now(rate=self._scale))
+                self._replace_anchor(rate=self._scale)
         self._tell_listeners()
 
     def set_time_scale(self, scale: float) -> None:
@@ -116,7 +120,7 @@ class Clock:
         with self._changed:
             self._scale = checked
             if not self.is_paused():
-                self._move_to(self._now(rate=checked))
+                self._replace_anchor(rate=checked)
         self._tell_listeners()
 
     def get_time_scale(self) -> float:
@@ -183,8 +187,8 @@ class Clock:
 
     def state_dict(self) -> dict[str, float]:
         """All three readings of one moment, in seconds."""
-        now = self._now(rate=0.0)
-        return {"time": now.time, "perf_counter": now.perf_counter, "monotonic": now.monotonic}
+        anchor, gone = self._look()
+        return {key: getattr(anchor, key) + gone for key in ("time", "perf_counter", "monotonic")}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the readings of :meth:`state_dict`; whether it is paused stays as it is.
@@ -196,17 +200,20 @@ class Clock:
         _checks.state_keys("a clock", state, {"time", "perf_counter", "monotonic"})
         readings = {key: _checks.seconds(f"the clock's {key}", state[key], zero=True) for key in state}
         with self._changed:
-            self._move_to(Anchor(source=self.source(), rate=self.anchor.rate, **readings))
+            self._replace_anchor(rate=self.anchor.rate, **readings)
         self._tell_listeners()
 
-    def _now(self, *, rate: float) -> Anchor:
-        at, old_rate, time, perf_counter, monotonic = self.anchor
-        source = self.source()
-        gone = (source - at) * old_rate
-        return Anchor(source, rate, time + gone, perf_counter + gone, monotonic + gone)
-
-    def _move_to(self, anchor: Anchor) -> None:
-        self.anchor = anchor
+    def _replace_anchor(self, *, rate: float, **readings: float) -> None:
+        """Go on at another rate, from the present readings or from given ones; under the lock."""
+        self._is_changing = True
+        try:
+            old, source = self.anchor, self.source()
+            gone = (source - old.source) * old.rate
+            present = {"time": old.time, "perf_counter": old.perf_counter, "monotonic": old.monotonic}
+            going_on = readings or {key: reading + gone for key, reading in present.items()}
+            self.anchor = Anchor(source, rate, **going_on)
+        finally:
+            self._is_changing = False
         self._changed.notify_all()
 
     def _tell_listeners(self) -> None:

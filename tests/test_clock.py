@@ -127,6 +127,31 @@ def test_a_change_between_two_looks_is_not_read_past():
     assert clock.monotonic() - start == 5.0
 
 
+def test_a_look_during_a_change_waits_for_its_end():
+    """The change has read the source and not yet replaced the anchor: a look would read past it."""
+    source = Source()
+    clock = Clock(source)
+    start = clock.monotonic()
+    looked = []
+    reader = threading.Thread(target=lambda: looked.append(clock.monotonic() - start))
+
+    class Halfway(Source):
+        """Lets a reader look when the change has just read it."""
+
+        def __call__(self) -> float:
+            if threading.current_thread() is not reader and not looked:
+                before, source.now = source.now, source.now + 7.0
+                reader.start()
+                reader.join(0.05)  # it cannot end before the change does
+                return before
+            return source.now
+
+    clock.source = Halfway()
+    clock.pause()
+    reader.join(5.0)
+    assert looked == [0.0]
+
+
 def test_sleep_lasts_until_the_clock_gets_there(clock):
     asleep = Announced(clock)
     sleeper = threading.Thread(target=lambda: clock.sleep(5.0))

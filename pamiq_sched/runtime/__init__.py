@@ -5,8 +5,9 @@ for. What they share is in :mod:`pamiq_sched.runtime.controller`.
 """
 
 from pamiq_sched.runtime.config import LaunchConfig
+from pamiq_sched.runtime.control import SystemStoppedError
 from pamiq_sched.runtime.launcher import launch
 from pamiq_sched.runtime.status import Status, SystemStatus
 from pamiq_sched.runtime.system import System
 
-__all__ = ["LaunchConfig", "Status", "System", "SystemStatus", "launch"]
+__all__ = ["LaunchConfig", "Status", "System", "SystemStatus", "SystemStoppedError", "launch"]

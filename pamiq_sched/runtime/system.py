@@ -150,8 +150,9 @@ class System:
             raise
         self._torch_threads_before = _torch_threads()
         self._clock.resume()
-        self._control.start([self._inference, self._training])
+        # Before the threads, which may be over at once: the end takes it back.
         atexit.register(self._shut_down_at_exit)
+        self._control.start([self._inference, self._training])
 
     def run(self) -> None:
         """Start, and wait for the end.
@@ -182,7 +183,8 @@ class System:
 
         Raises:
             TimeoutError: If a thread does not stop in time, named with its stack; the system runs on.
-            RuntimeError: If the system is not running, or one of its own threads would wait.
+            SystemStoppedError: If the system stops before it is done, or has ended.
+            RuntimeError: If it was never started, or one of its own threads would wait.
         """
         self._ask(Verb.PAUSE, wait)
 
@@ -190,7 +192,8 @@ class System:
         """Go on acting and learning. Does nothing if it is not paused.
 
         Raises:
-            RuntimeError: If the system is not running, or one of its own threads would wait.
+            SystemStoppedError: If the system stops before it is done, or has ended.
+            RuntimeError: If it was never started, or one of its own threads would wait.
         """
         self._ask(Verb.RESUME, wait)
 
@@ -202,7 +205,8 @@ class System:
         Raises:
             OSError: If it cannot be written; earlier saves are untouched, the system goes on.
             TimeoutError: If a thread does not stop in time; the system goes on.
-            RuntimeError: If the system is not running, or one of its own threads would wait.
+            SystemStoppedError: If the system stops before it is done, or has ended.
+            RuntimeError: If it was never started, or one of its own threads would wait.
         """
         saved: Path = self._ask(Verb.SAVE, wait=True)
         return saved

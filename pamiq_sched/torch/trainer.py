@@ -46,6 +46,10 @@ class Schedule(Protocol):
 class TorchTrainer(Trainer):
     """Trains PyTorch models; override :meth:`create_optimizers` and :meth:`train`.
 
+    A pause, and so a save, may come inside ``optimizer.step()``, when the step is done. What belongs to a step
+    and is kept by hand, a counter or a target network, is best brought up to date before it, so that no save
+    finds one without the other.
+
     Args:
         training_condition_data_user: As for :class:`Trainer`.
         min_buffer_size: As there.

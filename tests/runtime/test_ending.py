@@ -1,5 +1,6 @@
 """A system ends from every state, by call and by signal, and leaves nothing behind."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 import pytest
 
 from pamiq_sched import SystemStatus, launch, system_clock
+from pamiq_sched.runtime.control import ControlThread
 
 STATES = ["active", "pausing", "paused", "saving", "training", "sleeping"]
 
@@ -159,6 +161,24 @@ def test_a_program_that_ends_without_ending_its_system_still_saves(tmp_path):
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
     assert [p.suffix for p in tmp_path.iterdir()] == [".state"]
+
+
+def test_a_system_that_is_over_before_start_returns_leaves_no_handler_at_exit(parts, probe, monkeypatch):
+    """It would raise what ended the system once more when the program ends."""
+    probe.raising("agent.setup", ValueError("at once"))
+    original = ControlThread.start
+
+    def start_and_wait_for_the_end(self, workers):
+        original(self, workers)
+        assert self.ended.wait(30.0)
+
+    at_exit = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    monkeypatch.setattr(atexit, "unregister", lambda hook: at_exit.remove(hook) if hook in at_exit else None)
+    monkeypatch.setattr(ControlThread, "start", start_and_wait_for_the_end)
+    with pytest.raises(ValueError, match="at once"):
+        parts.system().run()
+    assert at_exit == []
 
 
 def test_launch_off_the_main_thread_needs_no_signals(parts):

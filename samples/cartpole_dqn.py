@@ -200,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the demo; return 0 if the agent learned, else 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=170.0, help="end then at the latest (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=165.0, help="end then at the latest (%(default)s)")
     parser.add_argument("--target", type=float, default=475.0, help="end at this mean return (%(default)s)")
     parser.add_argument(
         "--out", type=Path, default=Path("runs/cartpole"), help="for saves and picture (%(default)s)"

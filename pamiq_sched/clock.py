@@ -16,7 +16,8 @@ import math
 import threading
 import time as _time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
 
 from typing_extensions import override
 
@@ -33,6 +34,13 @@ class Anchor(NamedTuple):
     time: float
     perf_counter: float
     monotonic: float
+
+
+class Watcher(Protocol):
+    """Who keeps something that holds for one anchor only."""
+
+    def on_clock_changed(self) -> None:
+        """Called when the anchor was replaced, by the thread that did it, under the clock's lock."""
 
 
 class Clock:
@@ -58,36 +66,47 @@ class Clock:
         # Set under _changed from before the last reading by the old anchor until the new one is there.
         self._is_changing = False
         self._listeners: tuple[Callable[[], None], ...] = ()  # replaced as a whole under _changed
+        self._watchers: WeakSet[Watcher] = WeakSet()  # guarded by _changed
         self.anchor = self._first_anchor()
 
     def _first_anchor(self) -> Anchor:
         return Anchor(self.source(), 1.0, _time.time(), _time.perf_counter(), _time.monotonic())
 
+    # A reading looks at the anchor again behind the source: a change between the two, or one under way, would
+    # extend the old anchor past its end, and time would go back afterwards. Written out three times, to spare
+    # each reading a call: they are on every hot path.
+
     def time(self) -> float:
         """Seconds since the epoch, in agent time."""
-        anchor, gone = self._look()
-        return anchor.time + gone
+        anchor = self.anchor
+        now = self.source()
+        if self.anchor is not anchor or self._is_changing:
+            anchor, now = self._look()
+        at, rate, time, _, _ = anchor
+        return time + (now - at) * rate
 
     def perf_counter(self) -> float:
         """Seconds since an arbitrary moment, in agent time."""
-        anchor, gone = self._look()
-        return anchor.perf_counter + gone
+        anchor = self.anchor
+        now = self.source()
+        if self.anchor is not anchor or self._is_changing:
+            anchor, now = self._look()
+        at, rate, _, perf_counter, _ = anchor
+        return perf_counter + (now - at) * rate
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary moment, in agent time; what intervals are measured by."""
-        anchor, gone = self._look()
-        return anchor.monotonic + gone
+        anchor = self.anchor
+        now = self.source()
+        if self.anchor is not anchor or self._is_changing:
+            anchor, now = self._look()
+        at, rate, _, _, monotonic = anchor
+        return monotonic + (now - at) * rate
 
     def _look(self) -> tuple[Anchor, float]:
-        """Return the anchor and the agent seconds since it, both of one moment."""
-        while True:
-            anchor = self.anchor
-            now = self.source()
-            # A change between the two would extend the old anchor past its end: time would go back afterwards.
-            if self.anchor is anchor and not self._is_changing:
-                return anchor, (now - anchor.source) * anchor.rate
-            with self._changed:
-                pass  # the change is over when we get the lock; look again
+        """Return anchor and source of one moment, when the change under way is over."""
+        with self._changed:
+            return self.anchor, self.source()
 
     def is_paused(self) -> bool:
         """Whether agent time stands still."""
@@ -166,6 +185,11 @@ class Clock:
         at, rate, _, _, now = self.anchor
         return at + (monotonic - now) / rate if rate else math.inf
 
+    def add_watcher(self, watcher: Watcher) -> None:
+        """Tell ``watcher`` of every new anchor for as long as it lives; it is not kept alive."""
+        with self._changed:
+            self._watchers.add(watcher)
+
     def add_listener(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` after every change: pause, resume, scale, load, and a manual advance.
 
@@ -187,8 +211,8 @@ class Clock:
 
     def state_dict(self) -> dict[str, float]:
         """All three readings of one moment, in seconds."""
-        anchor, gone = self._look()
-        return {key: getattr(anchor, key) + gone for key in ("time", "perf_counter", "monotonic")}
+        with self._changed:
+            return self._present()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the readings of :meth:`state_dict`; whether it is paused stays as it is.
@@ -207,14 +231,19 @@ class Clock:
         """Go on at another rate, from the present readings or from given ones; under the lock."""
         self._is_changing = True
         try:
-            old, source = self.anchor, self.source()
-            gone = (source - old.source) * old.rate
-            present = {"time": old.time, "perf_counter": old.perf_counter, "monotonic": old.monotonic}
-            going_on = readings or {key: reading + gone for key, reading in present.items()}
-            self.anchor = Anchor(source, rate, **going_on)
+            source = self.source()
+            self.anchor = Anchor(source, rate, **(readings or self._present(source)))
         finally:
             self._is_changing = False
+        for watcher in self._watchers:
+            watcher.on_clock_changed()
         self._changed.notify_all()
+
+    def _present(self, source: float | None = None) -> dict[str, float]:
+        """All readings at a reading of the source; under the lock."""
+        at, rate, time, perf_counter, monotonic = self.anchor
+        gone = ((self.source() if source is None else source) - at) * rate
+        return {"time": time + gone, "perf_counter": perf_counter + gone, "monotonic": monotonic + gone}
 
     def _tell_listeners(self) -> None:
         for listener in self._listeners:

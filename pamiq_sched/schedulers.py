@@ -7,6 +7,7 @@ scheduler belongs to the thread that calls update().
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from typing import Any, Literal
 from typing_extensions import override
 
 from pamiq_sched import _checks
-from pamiq_sched.clock import Anchor, Clock, system_clock
+from pamiq_sched.clock import Clock, system_clock
 from pamiq_sched.lifecycle import ErrorCollector
 
 Callback = Callable[[], object]
@@ -156,11 +157,11 @@ class TimeIntervalScheduler(Scheduler):
         """How many periods passed without an update() of their own; with ``"each"`` they were made up for."""
         self._origin = self._clock.monotonic()
         self._marks = 0  # how many due moments since the origin are behind us
-        # While the clock goes on as in _anchor, nothing is due before the source reads _quiet_until: that is
-        # all that an update() which is not due has to look at. It is conservative; is_available() decides.
-        self._anchor: Anchor | None = None
-        self._quiet_until = 0.0
+        # Nothing is due before the source reads this: all that an update() which is not due has to look at. It
+        # is conservative; is_available() decides. Written by the owner, and by whoever changes the clock.
+        self._quiet_until = -math.inf
         self._asks_first = type(self).is_available is not TimeIntervalScheduler.is_available
+        self._clock.add_watcher(self)
 
     @property
     def interval_seconds(self) -> float:
@@ -180,14 +181,23 @@ class TimeIntervalScheduler(Scheduler):
     def update(self) -> None:
         """Call the callbacks if a due moment has come; see :meth:`Scheduler.update`."""
         source = self._source  # a local: Python 3.11 is slow to call an attribute that holds a function
-        if source() < self._quiet_until and self._clock.anchor is self._anchor:
+        if source() < self._quiet_until:
             return
         super().update()
         if not self._asks_first:
-            anchor = self._clock.anchor
-            # A microsecond early, which outweighs the rounding of the conversion.
-            self._quiet_until = self._clock.source_deadline(self._next_due()) - 1e-6
-            self._anchor = anchor  # read before the conversion: if the clock changed since, look again
+            self._be_quiet()
+
+    def _be_quiet(self) -> None:
+        anchor = self._clock.anchor
+        # A microsecond early, which outweighs the rounding of the conversion.
+        self._quiet_until = self._clock.source_deadline(self._next_due()) - 1e-6
+        if self._clock.anchor is not anchor:
+            # The clock changed meanwhile, and we may have written over what on_clock_changed() wrote.
+            self._quiet_until = -math.inf
+
+    def on_clock_changed(self) -> None:
+        """Look again at the next update; the clock calls this, on whatever thread changes it."""
+        self._quiet_until = -math.inf
 
     def _next_due(self) -> float:
         return self._origin + (self._marks + 1) * self._interval
@@ -230,7 +240,7 @@ class TimeIntervalScheduler(Scheduler):
         if state["interval"] != self._interval:
             origin, marks = origin + marks * float(state["interval"]), 0
         self._origin, self._marks, self.missed = origin, marks, int(state["missed"])
-        self._anchor = None
+        self._quiet_until = -math.inf
 
 
 class StepIntervalScheduler(Scheduler):

@@ -1,7 +1,9 @@
 """When callbacks run, and what happens when one of them raises."""
 
+import gc
 import math
 import time as wall
+import weakref
 
 import pytest
 
@@ -235,6 +237,34 @@ def test_a_changed_scale_is_noticed_in_the_middle_of_a_quiet_interval(clock):
     clock.advance(1.0)
     scheduler.update()
     assert fired == [10.0]
+
+
+def test_a_change_of_the_clock_while_a_scheduler_settles_down_is_noticed(clock):
+    """The scale changes between the reading of the anchor and the writing of the deadline."""
+    fired = []
+    scheduler = TimeIntervalScheduler(10.0, lambda: fired.append(clock.time()), clock=clock)
+    original = clock.source_deadline
+
+    def change_behind(monotonic):
+        deadline = original(monotonic)
+        clock.set_time_scale(10.0)
+        return deadline
+
+    clock.source_deadline = change_behind
+    scheduler.update()
+    clock.source_deadline = original
+    clock.advance(1.0)
+    scheduler.update()
+    assert fired == [10.0]
+
+
+def test_a_clock_does_not_keep_a_scheduler_alive(clock):
+    scheduler = TimeIntervalScheduler(10.0, clock=clock)
+    alive = weakref.ref(scheduler)
+    del scheduler
+    gc.collect()
+    assert alive() is None
+    clock.pause()
 
 
 def test_an_interval_of_zero_fires_at_every_update(clock):

@@ -50,6 +50,8 @@ class LaunchConfig:
     """Agent seconds between two log lines about the steps of the interaction."""
     time_scale: float = 1.0
     """Agent seconds per second."""
+    allow_crashed_state: bool = False
+    """Whether to start from the state of a run that an error ended."""
     shutdown_timeout: float = 60.0
     """How many seconds the threads may take to end before they are given up, with an error."""
     inference_torch_threads: int | None = None
@@ -64,6 +66,8 @@ class LaunchConfig:
             if not isinstance(value, str | Path) and not (name == "saved_state_path" and value is None):
                 raise TypeError(f"{name} must be a path, got {value!r}")
         self._check_name_format()
+        if not isinstance(self.allow_crashed_state, bool):
+            raise TypeError(f"allow_crashed_state must be True or False, got {self.allow_crashed_state!r}")
         if self.save_state_condition is not None and not callable(self.save_state_condition):
             raise TypeError(f"save_state_condition must be callable, got {self.save_state_condition!r}")
         if self.states_keeper is not None and not isinstance(self.states_keeper, StatesKeeper):

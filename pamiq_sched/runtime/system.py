@@ -141,7 +141,9 @@ class System:
             self._clock.set_time_scale(self._config.time_scale)
             self._clock.pause()  # so that all components are loaded at one moment
             if self._config.saved_state_path is not None:
-                self._store.load_state(self._config.saved_state_path)
+                self._store.load_state(
+                    self._config.saved_state_path, allow_crashed=self._config.allow_crashed_state
+                )
             for trainer in self._trainers.values():
                 trainer.warm_up()
         except BaseException:

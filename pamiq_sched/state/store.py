@@ -141,7 +141,8 @@ class StateStore:
             )
         if manifest["crashed"] and not allow_crashed:
             raise ValueError(
-                f"the state {path} is of a run that an error ended; load an earlier one, or allow crashed states"
+                f"the state {path} is of a run that an error ended; load an earlier one, "
+                "or allow this one by allow_crashed (of a system: allow_crashed_state=True)"
             )
         for name, component in self._components.items():
             component.load_state(path / name)

@@ -62,7 +62,7 @@ def make(interval, offset=0.0, clock=None):
 
 def test_ten_thousand_steps_of_random_length_do_not_drift():
     adjustor, clock = make(0.1)
-    generator = random.Random(0)  # noqa: S311 - no secret
+    generator = random.Random(0)
     for step in range(1, 10_001):
         clock.advance(generator.uniform(0.0, 0.0999))
         adjustor.adjust()
@@ -71,7 +71,7 @@ def test_ten_thousand_steps_of_random_length_do_not_drift():
 
 
 def test_ten_thousand_late_wake_ups_do_not_drift():
-    generator = random.Random(0)  # noqa: S311 - no secret
+    generator = random.Random(0)
     adjustor, clock = make(0.1, clock=OversleepingClock(lambda: generator.uniform(0.0, 0.02)))
     for step in range(1, 10_001):
         adjustor.adjust()
@@ -81,7 +81,7 @@ def test_ten_thousand_late_wake_ups_do_not_drift():
 
 def test_long_steps_are_missed_deadlines_and_the_grid_is_kept():
     adjustor, clock = make(0.1)
-    generator = random.Random(0)  # noqa: S311 - no secret
+    generator = random.Random(0)
     waits = 0
     for _ in range(10_000):
         clock.advance(generator.uniform(0.0, 0.35))

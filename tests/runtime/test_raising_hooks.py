@@ -137,6 +137,9 @@ def test_the_state_of_a_crashed_run_is_not_resumed_from(parts, probe):
     (kept,) = parts.states_dir.iterdir()
     with pytest.raises(ValueError, match="is of a run that an error ended"):
         launch(**parts.arguments(saved_state_path=kept))
+    probe.on("agent.step", lambda: None)
+    launch(**parts.arguments(saved_state_path=kept, allow_crashed_state=True, max_uptime=0.01))
+    assert probe.calls["agent.load_state"] == 1
 
 
 def test_a_crashed_run_that_cannot_be_saved_still_raises_what_ended_it(parts, probe):

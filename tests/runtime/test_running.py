@@ -30,6 +30,7 @@ REFUSED = {
     "states_dir": [None, 3],
     "state_name_format": [None, 5, "", "a/b", ".hidden"],
     "saved_state_path": [5, True],
+    "allow_crashed_state": [1, None, "yes"],
     "save_state_condition": [5, "now"],
     "states_keeper": [5, "all"],
     "timeout_for_all_threads_pause": [0, -1, math.nan, True, "1", None],

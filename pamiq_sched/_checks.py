@@ -58,6 +58,28 @@ def count(name: str, value: object, *, least: int = 0, unit: str = "", remedy: s
     return int(value)
 
 
+def instance(rule: str, value: object, wanted: type) -> None:
+    """Refuse what is no instance of a class.
+
+    Args:
+        rule: What must be, or hold, one; it opens the error.
+        value: The object in question.
+        wanted: The class.
+
+    Raises:
+        TypeError: Naming both classes.
+
+    Example:
+        >>> instance("the model 'policy' must be", 3, str)
+        Traceback (most recent call last):
+        TypeError: the model 'policy' must be of the class str, got an object of the class int
+    """
+    if not isinstance(value, wanted):
+        raise TypeError(
+            f"{rule} of the class {wanted.__name__}, got an object of the class {type(value).__name__}"
+        )
+
+
 def component_name(kind: str, name: object) -> str:
     """Return a name under which a component can be saved.
 

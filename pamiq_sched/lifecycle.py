@@ -8,7 +8,7 @@ the component, inference or training; saving and loading by the control thread, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -48,6 +48,19 @@ class PersistentStateMixin:
 
     def load_state(self, path: Path) -> None:
         """Read what :meth:`save_state` wrote at ``path``."""
+
+
+def save_parts(parts: Mapping[str, PersistentStateMixin], path: Path) -> None:
+    """Save each part below ``path``, a directory that is made if it is not there, under its name."""
+    path.mkdir(exist_ok=True)
+    for name, part in parts.items():
+        part.save_state(path / name)
+
+
+def load_parts(parts: Mapping[str, PersistentStateMixin], path: Path) -> None:
+    """Load each part from below ``path``, where :func:`save_parts` put it."""
+    for name, part in parts.items():
+        part.load_state(path / name)
 
 
 class ShutdownRequested(BaseException):

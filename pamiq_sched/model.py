@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from typing_extensions import override
 
 from pamiq_sched import _checks
-from pamiq_sched.lifecycle import PersistentStateMixin
+from pamiq_sched.lifecycle import PersistentStateMixin, load_parts, save_parts
 
 
 class InferenceModel(ABC):
@@ -128,13 +128,11 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
 
     @override
     def save_state(self, path: Path) -> None:
-        path.mkdir()
-        for name, model in self.data.items():
-            model.save_state(path / name)
+        save_parts(self.data, path)
 
     @override
     def load_state(self, path: Path) -> None:
         """Load every model, then sync it: agents act on what was loaded from their first step."""
-        for name, model in self.data.items():
-            model.load_state(path / name)
+        load_parts(self.data, path)
+        for model in self.data.values():
             model.sync()

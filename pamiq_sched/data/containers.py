@@ -14,7 +14,7 @@ from pamiq_sched.clock import Clock
 from pamiq_sched.data.buffer import DataBuffer
 from pamiq_sched.data.collector import DataCollector
 from pamiq_sched.data.user import DataUser
-from pamiq_sched.lifecycle import PersistentStateMixin
+from pamiq_sched.lifecycle import PersistentStateMixin, load_parts, save_parts
 
 
 class DataCollectorsDict(UserDict[str, DataCollector[Any]]):
@@ -79,11 +79,8 @@ class DataUsersDict(UserDict[str, DataUser[Any]], PersistentStateMixin):
 
     @override
     def save_state(self, path: Path) -> None:
-        path.mkdir()
-        for name, user in self.items():
-            user.save_state(path / name)
+        save_parts(self, path)
 
     @override
     def load_state(self, path: Path) -> None:
-        for name, user in self.items():
-            user.load_state(path / name)
+        load_parts(self, path)

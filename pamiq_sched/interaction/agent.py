@@ -21,7 +21,9 @@ from pamiq_sched.lifecycle import (
     PersistentStateMixin,
     ThreadEventMixin,
     call_all,
+    load_parts,
     not_attached,
+    save_parts,
 )
 from pamiq_sched.model import InferenceModel, InferenceModelsDict
 
@@ -127,16 +129,13 @@ class Agent(ABC, InteractionEventMixin, PersistentStateMixin, ThreadEventMixin, 
         """Save the children below ``path``; without children nothing is written."""
         super().save_state(path)
         if self._agents:
-            path.mkdir(exist_ok=True)
-        for name, agent in self._agents.items():
-            agent.save_state(path / name)
+            save_parts(self._agents, path)
 
     @override
     def load_state(self, path: Path) -> None:
         """Load the children from below ``path``."""
         super().load_state(path)
-        for name, agent in self._agents.items():
-            agent.load_state(path / name)
+        load_parts(self._agents, path)
 
 
 def set_up_agent(agent: Agent[Any, Any]) -> None:

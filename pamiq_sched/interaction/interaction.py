@@ -19,6 +19,8 @@ from pamiq_sched.lifecycle import (
     PersistentStateMixin,
     ThreadEventMixin,
     call_all,
+    load_parts,
+    save_parts,
 )
 
 ObsT = TypeVar("ObsT")
@@ -86,14 +88,11 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
 
     @override
     def save_state(self, path: Path) -> None:
-        path.mkdir()
-        for name, part in self._parts().items():
-            part.save_state(path / name)
+        save_parts(self._parts(), path)
 
     @override
     def load_state(self, path: Path) -> None:
-        for name, part in self._parts().items():
-            part.load_state(path / name)
+        load_parts(self._parts(), path)
 
 
 class FixedIntervalInteraction(Interaction[ObsT, ActT]):

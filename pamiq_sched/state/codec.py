@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
+import re
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -203,15 +205,16 @@ def save(value: object, path: Path) -> None:
 
     Raises:
         TypeError: Naming the path of a part that cannot be written; nothing is written then.
+        OSError: If the disk refuses.
     """
     structure, tensors, arrays = encode(value)
     document = {"format": FORMAT_VERSION, "value": structure, "tensors": len(tensors), "arrays": len(arrays)}
     if tensors:
         import safetensors.torch as safetensors_torch  # noqa: PLC0415 - see _is_tensor
 
-        safetensors_torch.save_file(tensors, _beside(path, ".safetensors"))
+        _write(safetensors_torch.save_file, tensors, _beside(path, ".safetensors"))
     if arrays:
-        safetensors_numpy.save_file(arrays, _beside(path, ".arrays.safetensors"))
+        _write(safetensors_numpy.save_file, arrays, _beside(path, ".arrays.safetensors"))
     _beside(path, ".json").write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
 
 
@@ -241,6 +244,17 @@ def load(path: Path) -> Any:
     if document["arrays"]:
         arrays = _read(safetensors_numpy.load_file, _beside(path, ".arrays.safetensors"))
     return decode(document["value"], tensors, arrays)
+
+
+def _write(save_file: Callable[[dict[str, T], Path], None], table: dict[str, T], file: Path) -> None:
+    try:
+        save_file(table, file)
+    except SafetensorError as error:
+        # A full disk has to look like one: whoever saves lets the run go on after an OSError.
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from error
 
 
 def _read(load_file: Callable[[Path], dict[str, T]], file: Path) -> dict[str, T]:

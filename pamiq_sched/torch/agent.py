@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 
 from torch import nn
 
+from pamiq_sched import _checks
 from pamiq_sched.interaction import Agent
 from pamiq_sched.torch.inference import TorchInferenceModel
 
@@ -33,11 +34,8 @@ class TorchAgent(Agent[ObsT, ActT]):
             TypeError: If it is not a PyTorch model, or its module of another class.
         """
         model = self.get_inference_model(name)
-        if not isinstance(model, TorchInferenceModel):
-            raise TypeError(f"the model {name!r} must be a TorchInferenceModel, it is a {type(model).__name__}")
-        with model.unwrap() as module:
-            if not isinstance(module, module_cls):
-                raise TypeError(
-                    f"the model {name!r} must hold a {module_cls.__name__}, it holds a {type(module).__name__}"
-                )
-        return cast("TorchInferenceModel[ModuleT]", model)
+        _checks.instance(f"the model {name!r} must be", model, TorchInferenceModel)
+        torch_model = cast("TorchInferenceModel[ModuleT]", model)
+        with torch_model.unwrap() as module:
+            _checks.instance(f"the module of the model {name!r} must be", module, module_cls)
+        return torch_model

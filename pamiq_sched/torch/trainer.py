@@ -109,13 +109,10 @@ class TorchTrainer(Trainer):
             TypeError: If it is not a PyTorch model, or its module of another class.
         """
         model = self.get_training_model(name)
-        if not isinstance(model, TorchTrainingModel):
-            raise TypeError(f"the model {name!r} must be a TorchTrainingModel, it is a {type(model).__name__}")
-        if not isinstance(model.model, module_cls):
-            raise TypeError(
-                f"the model {name!r} must hold a {module_cls.__name__}, it holds a {type(model.model).__name__}"
-            )
-        return cast("TorchTrainingModel[ModuleT]", model)
+        _checks.instance(f"the model {name!r} must be", model, TorchTrainingModel)
+        torch_model = cast("TorchTrainingModel[ModuleT]", model)
+        _checks.instance(f"the module of the model {name!r} must be", torch_model.model, module_cls)
+        return torch_model
 
     @abstractmethod
     def create_optimizers(

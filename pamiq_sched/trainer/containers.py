@@ -9,7 +9,14 @@ from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.data import DataUsersDict
-from pamiq_sched.lifecycle import PausePoint, PersistentStateMixin, ThreadEventMixin, call_all
+from pamiq_sched.lifecycle import (
+    PausePoint,
+    PersistentStateMixin,
+    ThreadEventMixin,
+    call_all,
+    load_parts,
+    save_parts,
+)
 from pamiq_sched.model import TrainingModelsDict
 from pamiq_sched.trainer.trainer import Trainer
 
@@ -48,11 +55,8 @@ class TrainersDict(UserDict[str, Trainer], PersistentStateMixin, ThreadEventMixi
 
     @override
     def save_state(self, path: Path) -> None:
-        path.mkdir()
-        for name, trainer in self.items():
-            trainer.save_state(path / name)
+        save_parts(self, path)
 
     @override
     def load_state(self, path: Path) -> None:
-        for name, trainer in self.items():
-            trainer.load_state(path / name)
+        load_parts(self, path)

@@ -1,5 +1,6 @@
 """What is written comes back equal, and what cannot be written is refused by its path."""
 
+import errno
 import json
 import math
 import random
@@ -448,6 +449,17 @@ def test_a_cut_tensor_file_is_refused_by_its_name(value, tmp_path):
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(ValueError, match=file.name):
         load(tmp_path / "value")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("value", [torch.ones(100_000), np.ones(100_000), "x" * 1_000_000])
+def test_a_full_disk_is_an_os_error_that_names_the_file(value, tmp_path):
+    """The runtime tells by that whether the run goes on."""
+    for ending in (".json", ".safetensors", ".arrays.safetensors"):
+        (tmp_path / f"value{ending}").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        save(value, tmp_path / "value")
+    assert caught.value.errno == errno.ENOSPC
 
 
 def test_an_unknown_tag_is_refused():

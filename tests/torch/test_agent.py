@@ -35,12 +35,17 @@ def test_a_model_is_given_by_name_and_class(module_cls):
 
 
 def test_a_module_of_another_class_is_refused():
-    with pytest.raises(TypeError, match="'line' must hold a Conv2d, it holds a Linear"):
+    with pytest.raises(
+        TypeError,
+        match="module of the model 'line' must be of the class Conv2d, got an object of the class Linear",
+    ):
         connect(Thinker("line", nn.Conv2d))
 
 
 def test_a_model_without_torch_is_refused():
-    with pytest.raises(TypeError, match="'fake' must be a TorchInferenceModel, it is a FakeInferenceModel"):
+    with pytest.raises(
+        TypeError, match="'fake' must be of the class TorchInferenceModel, got an object of the class FakeI"
+    ):
         connect(Thinker("fake"))
 
 

@@ -149,14 +149,19 @@ def test_agents_get_what_was_trained_after_each_session():
 
 def test_the_module_of_a_model_may_be_checked():
     trainer = connect(Fitting())
-    with pytest.raises(TypeError, match="'line' must hold a Conv2d, it holds a Linear"):
+    with pytest.raises(
+        TypeError,
+        match="module of the model 'line' must be of the class Conv2d, got an object of the class Linear",
+    ):
         trainer.get_torch_training_model("line", nn.Conv2d)
 
 
 def test_a_model_without_torch_is_refused():
     trainer = connect(Fitting())
     connect_components(trainers=trainer, models={"line": trainer.line, "fake": FakeTrainingModel()})
-    with pytest.raises(TypeError, match="'fake' must be a TorchTrainingModel, it is a FakeTrainingModel"):
+    with pytest.raises(
+        TypeError, match="'fake' must be of the class TorchTrainingModel, got an object of the class FakeT"
+    ):
         trainer.get_torch_training_model("fake")
 
 

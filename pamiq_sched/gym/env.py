@@ -6,8 +6,10 @@ from typing import Any, Generic, TypeVar
 
 from typing_extensions import override
 
+from pamiq_sched import _checks
 from pamiq_sched.gym.types import EnvReset, EnvStep, GymAction, GymObs
 from pamiq_sched.interaction import Environment
+from pamiq_sched.state import StateDictMixin
 
 try:
     import gymnasium
@@ -18,8 +20,11 @@ ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
 
 
-class GymEnvironment(Environment[GymObs[ObsT], GymAction[ActT]], Generic[ObsT, ActT]):
+class GymEnvironment(StateDictMixin, Environment[GymObs[ObsT], GymAction[ActT]], Generic[ObsT, ActT]):
     """Lets an agent act in a Gymnasium environment, episode after episode.
+
+    Its random generator is saved, what goes on in an episode is not: a resumed run begins with a new episode,
+    drawn as the next one would have been.
 
     Args:
         env: An environment, or the id of one to make.
@@ -49,12 +54,19 @@ class GymEnvironment(Environment[GymObs[ObsT], GymAction[ActT]], Generic[ObsT, A
         self.env: gymnasium.Env[ObsT, ActT] = gymnasium.make(env, **gym_make_kwds) if isinstance(env, str) else env
         self._seed = seed
         self._observation: GymObs[ObsT] | None = None
+        self._loaded_generator: dict[str, Any] | None = None
 
     @override
     def setup(self) -> None:
         """Start the first episode."""
         super().setup()
-        self._observation = EnvReset(*self.env.reset(seed=self._seed))
+        first = self.env.reset(seed=self._seed)
+        if self._loaded_generator is not None:
+            # The first reset made a generator of the right kind; the second draws from the saved one.
+            self.env.unwrapped.np_random.bit_generator.state = self._loaded_generator
+            self._loaded_generator = None
+            first = self.env.reset()
+        self._observation = EnvReset(*first)
 
     @override
     def teardown(self) -> None:
@@ -84,3 +96,18 @@ class GymEnvironment(Environment[GymObs[ObsT], GymAction[ActT]], Generic[ObsT, A
             self._observation = (step, EnvReset(*self.env.reset()))
         else:
             self._observation = step
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the random generator."""
+        return {"generator": self.env.unwrapped.np_random.bit_generator.state}
+
+    @override
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Begin with the random generator of a state.
+
+        Raises:
+            ValueError: If keys are missing or unknown.
+        """
+        _checks.state_keys(type(self).__name__, state, {"generator"})
+        self._loaded_generator = state["generator"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pamiq_sched import EnvReset, EnvStep, GymAction, GymEnvironment
+from pamiq_sched.state import save
 
 
 class Scripted(gymnasium.Env):
@@ -215,3 +216,33 @@ def test_a_missing_extra_is_told_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.delitem(vars(pamiq_sched), "GymEnvironment", raising=False)
     with pytest.raises(ImportError, match=r'pip install "pamiq-sched\[gym\]"'):
         _ = pamiq_sched.GymEnvironment
+
+
+def test_a_resumed_environment_draws_the_episodes_that_would_have_come_next(tmp_path):
+    """Elsewhere it would begin again with the first episode of its seed."""
+
+    def next_start(environment):
+        environment.affect(GymAction(0, need_reset=True))
+        return environment.observe()[1].obs.tolist()
+
+    environment = GymEnvironment("CartPole-v1", seed=3)
+    environment.setup()
+    first = environment.observe().obs.tolist()
+    next_start(environment)
+    environment.save_state(tmp_path / "environment")
+    to_come = [next_start(environment) for _ in range(3)]
+    environment.teardown()
+
+    resumed = GymEnvironment("CartPole-v1", seed=3)
+    resumed.load_state(tmp_path / "environment")
+    resumed.setup()
+    came = [resumed.observe().obs.tolist(), next_start(resumed), next_start(resumed)]
+    resumed.teardown()
+    assert came == to_come
+    assert first not in came
+
+
+def test_a_state_of_something_else_is_refused(tmp_path):
+    save({"garbage": 1}, tmp_path / "environment")
+    with pytest.raises(ValueError, match="the state of GymEnvironment must have exactly the keys"):
+        GymEnvironment("CartPole-v1").load_state(tmp_path / "environment")

@@ -39,8 +39,12 @@ class Anchor(NamedTuple):
 class Watcher(Protocol):
     """Who keeps something that holds for one anchor only."""
 
-    def on_clock_changed(self) -> None:
-        """Called when the anchor was replaced, by the thread that did it, under the clock's lock."""
+    def on_clock_changed(self, shift: float) -> None:
+        """Called when the anchor was replaced, by the thread that did it, under the clock's lock.
+
+        Args:
+            shift: By how many seconds ``monotonic()`` jumped; 0 unless a state was loaded.
+        """
 
 
 class Clock:
@@ -217,6 +221,8 @@ class Clock:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from the readings of :meth:`state_dict`; whether it is paused stays as it is.
 
+        Interval schedulers on this clock keep the time that is left to them.
+
         Raises:
             TypeError: If a reading is not a number.
             ValueError: If a reading is missing, unknown or not finite.
@@ -232,11 +238,13 @@ class Clock:
         self._is_changing = True
         try:
             source = self.source()
-            self.anchor = Anchor(source, rate, **(readings or self._present(source)))
+            present = self._present(source)
+            going_on = readings or present
+            self.anchor = Anchor(source, rate, **going_on)
         finally:
             self._is_changing = False
         for watcher in self._watchers:
-            watcher.on_clock_changed()
+            watcher.on_clock_changed(going_on["monotonic"] - present["monotonic"])
         self._changed.notify_all()
 
     def _present(self, source: float | None = None) -> dict[str, float]:

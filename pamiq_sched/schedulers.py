@@ -195,8 +195,14 @@ class TimeIntervalScheduler(Scheduler):
             # The clock changed meanwhile, and we may have written over what on_clock_changed() wrote.
             self._quiet_until = -math.inf
 
-    def on_clock_changed(self) -> None:
-        """Look again at the next update; the clock calls this, on whatever thread changes it."""
+    def on_clock_changed(self, shift: float) -> None:
+        """Look again at the next update; the clock calls this, on whatever thread changes it.
+
+        Args:
+            shift: By how many seconds the clock jumped. The grid jumps with it: a state that was saved on a
+                machine that had run for a month must not silence the scheduler for a month.
+        """
+        self._origin += shift
         self._quiet_until = -math.inf
 
     def _next_due(self) -> float:

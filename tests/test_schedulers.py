@@ -258,6 +258,24 @@ def test_a_change_of_the_clock_while_a_scheduler_settles_down_is_noticed(clock):
     assert fired == [10.0]
 
 
+@pytest.mark.parametrize("saved_at", [0.0, 1e7])
+def test_a_scheduler_made_before_the_clock_was_restored_keeps_its_remaining_time(clock, saved_at):
+    """Elsewhere resuming an old state silenced it for as long as the clock had jumped."""
+    clock.advance(5000.0)
+    fired = []
+    scheduler = TimeIntervalScheduler(10.0, lambda: fired.append(clock.time()), clock=clock)
+    clock.advance(4.0)
+    scheduler.update()
+    clock.load_state_dict(ManualClock(start=saved_at).state_dict())
+    clock.advance(5.5)
+    scheduler.update()
+    assert fired == []
+    clock.advance(0.5)
+    scheduler.update()
+    assert fired == [saved_at + 6.0]
+    assert scheduler.missed == 0
+
+
 def test_a_clock_does_not_keep_a_scheduler_alive(clock):
     scheduler = TimeIntervalScheduler(10.0, clock=clock)
     alive = weakref.ref(scheduler)

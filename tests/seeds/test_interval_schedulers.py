@@ -12,17 +12,20 @@ from pamiq_sched.testing import connect_components
 
 @pytest.fixture
 def pass_time():
-    """Set the system clock forward, and back where it was afterwards."""
+    """Let time pass on the system clock, and set it back to where it was afterwards."""
     clock = system_clock()
+    original = clock.source
     passed = 0.0
 
     def advance(seconds):
         nonlocal passed
         passed += seconds
-        clock.load_state_dict({name: reading + seconds for name, reading in clock.state_dict().items()})
 
+    clock.source = lambda: original() + passed
     yield advance
-    clock.load_state_dict({name: reading - passed for name, reading in clock.state_dict().items()})
+    readings = {name: reading - passed for name, reading in clock.state_dict().items()}
+    clock.source = original
+    clock.load_state_dict(readings)
 
 
 def test_base_scheduler():

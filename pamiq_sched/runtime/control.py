@@ -195,11 +195,14 @@ class ControlThread:
 
     def _loop(self) -> None:
         while not self._is_stopping:
-            message = self._deferred.popleft() if self._deferred else self._receive(self._patience())
-            if isinstance(message, Command):
-                self._carry_out(message)
-            elif message is not None:
-                self._take_note(message)
+            # Everything that is there is noted before one command is carried out: what ends the system comes
+            # ahead of commands that wait.
+            if not self._deferred:
+                self._take_note(self._receive(self._patience()))
+            for _ in range(self._mailbox.qsize()):  # and no more: a clock that never rests sends news for ever
+                self._take_note(self._receive(0.0))
+            if self._deferred and not self._is_stopping:
+                self._carry_out(self._deferred.popleft())
             if not self._is_paused and not self._is_stopping:
                 self._do_what_is_due()
 
@@ -222,7 +225,7 @@ class ControlThread:
         # A day at the most: the lock underneath does not take centuries.
         return min(max(0.0, agent_seconds) / self._clock.get_time_scale(), 86_400.0)
 
-    def _take_note(self, message: Message) -> None:
+    def _take_note(self, message: Message | None) -> None:
         if isinstance(message, Ended):
             self._running.discard(message.thread)
             self._errors.errors.extend(message.thread.errors)
@@ -301,7 +304,7 @@ class ControlThread:
             if isinstance(message, Acknowledged):
                 if message.number == order.number:
                     awaited.discard(message.thread)
-            elif message is not None:
+            else:
                 self._take_note(message)
             if self._is_stopping:
                 raise SystemStoppedError("the pause was given up because the system stops")
@@ -366,9 +369,7 @@ class ControlThread:
                     )
                 )
                 return
-            message = self._receive(min(remaining, 86_400.0))
-            if message is not None:
-                self._take_note(message)
+            self._take_note(self._receive(min(remaining, 86_400.0)))
         for worker in self._workers:
             worker.join()
 

@@ -266,6 +266,35 @@ def test_a_start_that_failed_leaves_nothing_to_wait_for(parts, tmp_path):
         pass
 
 
+def test_a_shutdown_comes_ahead_of_saves_that_wait(parts, probe):
+    gate = probe.gate("trainer.save_state")
+    outcomes = []
+
+    def save():
+        try:
+            system.save_state()
+            outcomes.append("saved")
+        except RuntimeError:
+            outcomes.append("refused")
+
+    with parts.system() as system:
+        probe.wait_for("agent.step")
+        saving = [threading.Thread(target=save) for _ in range(3)]
+        saving[0].start()
+        probe.wait_for("trainer.save_state")
+        queued = threading.Semaphore(0)
+        submit = system._control.submit
+        system._control.submit = lambda *args, **kwargs: (submit(*args, **kwargs), queued.release())[0]
+        for thread in saving[1:]:
+            thread.start()
+            assert queued.acquire(timeout=30.0)
+        system.shutdown(wait=False)
+        gate.set()
+        for thread in saving:
+            thread.join(30.0)
+    assert sorted(outcomes) == ["refused", "refused", "saved"]
+
+
 def test_commands_that_are_waiting_at_the_end_are_refused(parts, probe):
     """A save blocks the control thread; a pause, a shutdown and a resume queue up behind it."""
     gate = probe.gate("trainer.save_state")

@@ -301,7 +301,7 @@ def only_state(folder):
 def test_a_launch_acts_learns_and_ends_at_its_max_uptime(make_trainer, tmp_path):
     run = Run(make_trainer())
     weight = run.models["forecaster"].model.net[0].weight.detach().clone()
-    run.launch(max_uptime=0.4, states_dir=tmp_path / "states")
+    run.launch(max_uptime=1.0, states_dir=tmp_path / "states")
 
     assert run.agent.steps > 20
     assert run.environment.events == ["setup", "teardown"]
@@ -314,9 +314,9 @@ def test_a_launch_acts_learns_and_ends_at_its_max_uptime(make_trainer, tmp_path)
 
 
 def test_a_second_launch_goes_on_where_the_first_one_ended(make_trainer, tmp_path):
-    first = Run(make_trainer()).launch(max_uptime=0.4, states_dir=tmp_path / "first")
+    first = Run(make_trainer()).launch(max_uptime=1.0, states_dir=tmp_path / "first")
     second = Run(make_trainer()).launch(
-        max_uptime=0.4, states_dir=tmp_path / "second", saved_state_path=only_state(tmp_path / "first")
+        max_uptime=1.0, states_dir=tmp_path / "second", saved_state_path=only_state(tmp_path / "first")
     )
 
     assert second.agent.steps > first.agent.steps
@@ -335,14 +335,14 @@ def test_a_second_launch_goes_on_where_the_first_one_ended(make_trainer, tmp_pat
 
 def test_a_second_launch_that_never_trains_keeps_what_was_loaded(make_trainer, tmp_path):
     """Saved again without a session: models and optimizers are those of the first."""
-    first = Run(make_trainer()).launch(max_uptime=0.4, states_dir=tmp_path / "first")
+    first = Run(make_trainer()).launch(max_uptime=1.0, states_dir=tmp_path / "first")
 
     idle = Run(type(first.trainer)("transitions", min_buffer_size=64, min_new_data_count=64))
     idle.launch(max_uptime=0.02, states_dir=tmp_path / "second", saved_state_path=only_state(tmp_path / "first"))
     assert idle.trainer.optimizers == {}
 
     third = Run(make_trainer()).launch(
-        max_uptime=0.4, states_dir=tmp_path / "third", saved_state_path=only_state(tmp_path / "second")
+        max_uptime=1.0, states_dir=tmp_path / "third", saved_state_path=only_state(tmp_path / "second")
     )
     [before], [after] = first.trainer.optimizers.values(), third.trainer.optimizers.values()
     if third.trainer.lr_schedulers:

@@ -28,7 +28,7 @@ def connected_agent(parts):
     joined = connect_components(
         agent=agent,
         buffers={"transitions": FakeBuffer()},
-        models={"network": TorchTrainingModel(settings.make_network())},
+        models={"target": TorchTrainingModel(settings.make_network())},
     )
     agent.setup()
     return agent, joined.data_users["transitions"]

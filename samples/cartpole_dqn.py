@@ -86,8 +86,8 @@ class Demo:
         system = System(
             FixedIntervalInteraction.with_sleep_adjustor(agent, environment, 1 / settings.steps_per_second),
             models={
-                "network": TorchTrainingModel(network, has_inference_model=False),
-                "target": TorchTrainingModel(target),  # the agent acts on this one
+                "network": TorchTrainingModel(network),
+                "target": TorchTrainingModel(target, has_inference_model=False),
             },
             buffers={"transitions": ReplayBuffer(settings.buffer_size, self.seed)},
             trainers={"dqn": trainer},

@@ -76,10 +76,7 @@ def mean_return(episodes: list[Episode], last: int) -> float:
 
 
 class DQNAgent(GymAgent[Observation, int], TorchAgent[GymObs[Observation], GymAction[int]]):
-    """Does what the target network values most, or now and then something random.
-
-    That network follows the one in training slowly: a mean over many updates, it acts steadily where the other
-    swings from one update to the next.
+    """Does what the network values most, or now and then something random.
 
     Args:
         settings: How to explore, and how to sum up rewards.
@@ -100,7 +97,7 @@ class DQNAgent(GymAgent[Observation, int], TorchAgent[GymObs[Observation], GymAc
 
     @override
     def on_inference_models_attached(self) -> None:
-        self._network = self.get_torch_inference_model("target", nn.Sequential)
+        self._network = self.get_torch_inference_model("network", nn.Sequential)
 
     @override
     def on_data_collectors_attached(self) -> None:
@@ -234,13 +231,13 @@ class DQNTrainer(TorchTrainer):
 
     @torch.inference_mode()
     def _evaluate(self) -> None:
-        """Let the target network act without exploring, in four environments side by side: at most 500 batches."""
+        """Let the network act without exploring, in four environments side by side: at most 500 batches."""
         environments = gymnasium.make_vec("CartPole-v1", 4, vectorization_mode="vector_entry_point")
         observations, _ = environments.reset(seed=self.updates)
         returns, alive = np.zeros(4), np.ones(4, dtype=bool)
         while alive.any():
             self.pause_point()
-            actions = self._target(torch.from_numpy(observations)).argmax(1).numpy()
+            actions = self._network(torch.from_numpy(observations)).argmax(1).numpy()
             observations, rewards, terminated, truncated, _ = environments.step(actions)
             returns += alive * rewards
             alive &= ~(terminated | truncated)

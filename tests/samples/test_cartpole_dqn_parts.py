@@ -28,7 +28,7 @@ def connected_agent(parts):
     joined = connect_components(
         agent=agent,
         buffers={"transitions": FakeBuffer()},
-        models={"target": TorchTrainingModel(settings.make_network())},
+        models={"network": TorchTrainingModel(settings.make_network())},
     )
     agent.setup()
     return agent, joined.data_users["transitions"]

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from pamiq_sched.data import DataBuffer, DataCollectorsDict, DataUsersDict
 from pamiq_sched.interaction import Agent, Environment
+from pamiq_sched.lifecycle import ShutdownRequested
 from pamiq_sched.model import InferenceModel, InferenceModelsDict, TrainingModel, TrainingModelsDict
 from pamiq_sched.state import codec
 from pamiq_sched.trainer import Trainer, TrainersDict
@@ -151,6 +152,34 @@ class FakeTrainingModel(TrainingModel[FakeInferenceModel]):
     @override
     def sync_impl(self, inference_model: FakeInferenceModel) -> None:
         inference_model.synced += 1
+
+
+class FakePausePoint:
+    """A pause point that counts its calls, and shuts down at a given one.
+
+    Args:
+        shut_down_at: The call, counted from 1, that raises ShutdownRequested; 0 for none.
+
+    Example:
+        >>> point = FakePausePoint(shut_down_at=2)
+        >>> point()
+        >>> point.calls
+        1
+    """
+
+    def __init__(self, shut_down_at: int = 0) -> None:
+        self.calls = 0
+        self.shut_down_at = shut_down_at
+
+    def __call__(self) -> None:
+        """Count; raise if this is the call to shut down at."""
+        self.calls += 1
+        if self.calls == self.shut_down_at:
+            raise ShutdownRequested
+
+    def is_requested(self) -> bool:
+        """Return False: nothing waits for it to stop."""
+        return False
 
 
 class FakeEnvironment(Environment[Any, Any]):

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD, Adam, lr_scheduler
 
 from pamiq_sched import ManualClock, ShutdownRequested, TorchTrainer, TorchTrainingModel
-from pamiq_sched.testing import FakeTrainingModel, connect_components
+from pamiq_sched.testing import FakePausePoint, FakeTrainingModel, connect_components
 
 STEPS = 3  # of each session
 
@@ -60,22 +60,6 @@ class Pair(Fitting):
     def train(self):
         for name in ("weight", "bias", "weight"):
             self.step(name)
-
-
-class Stops:
-    """A pause point that counts, and raises at a given call."""
-
-    def __init__(self, shut_down_at=0):
-        self.calls = 0
-        self.shut_down_at = shut_down_at
-
-    def __call__(self):
-        self.calls += 1
-        if self.calls == self.shut_down_at:
-            raise ShutdownRequested
-
-    def is_requested(self):
-        return False
 
 
 def connect(trainer):
@@ -203,14 +187,14 @@ def test_warming_up_touches_nothing_of_the_trainer():
 
 
 def test_there_is_a_pause_point_after_every_optimizer_step():
-    trainer, stops = connect(Fitting()), Stops()
+    trainer, stops = connect(Fitting()), FakePausePoint()
     trainer.attach_pause_point(stops)
     run(trainer, 4)
     assert stops.calls == 4 * STEPS
 
 
 def test_steps_of_every_optimizer_reach_a_pause_point():
-    trainer, stops = connect(Pair()), Stops()
+    trainer, stops = connect(Pair()), FakePausePoint()
     trainer.attach_pause_point(stops)
     trainer.run()
     assert stops.calls == 3
@@ -220,7 +204,7 @@ def test_the_step_is_done_when_the_pause_point_is_reached():
     trainer = connect(Fitting())
     before, seen = trainer.line.model.weight.clone(), []
 
-    class Looking(Stops):
+    class Looking(FakePausePoint):
         def __call__(self):
             seen.append(torch.equal(trainer.line.model.weight, before))
 
@@ -262,7 +246,7 @@ def test_a_shutdown_out_of_a_step_tears_down_once_and_does_not_sync():
 
     trainer = connect(Noting())
     version = trainer.line.inference_model.version
-    trainer.attach_pause_point(Stops(shut_down_at=2))
+    trainer.attach_pause_point(FakePausePoint(shut_down_at=2))
     with pytest.raises(ShutdownRequested):
         trainer.run()
     assert trainer.torn_down == 1
@@ -423,7 +407,7 @@ def test_a_state_loaded_between_sessions_takes_the_run_back(tmp_path):
 def test_pause_points_go_on_after_a_load(tmp_path):
     make = Fitting
     resumed = resume(run(connect(make()), 1), tmp_path, make)
-    resumed.attach_pause_point(stops := Stops())
+    resumed.attach_pause_point(stops := FakePausePoint())
     resumed.run()
     assert stops.calls == STEPS
 

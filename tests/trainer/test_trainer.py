@@ -8,7 +8,7 @@ from pamiq_sched import (
     ShutdownRequested,
     Trainer,
 )
-from pamiq_sched.testing import FakeBuffer, FakeTrainingModel, connect_components
+from pamiq_sched.testing import FakeBuffer, FakePausePoint, FakeTrainingModel, connect_components
 
 
 class Noting(Trainer):
@@ -65,22 +65,6 @@ def connect(trainer, buffer=None):
             collector.collect("item")
 
     return collect
-
-
-class Stops:
-    """A pause point that counts, and raises at a given call."""
-
-    def __init__(self, shut_down_at=0):
-        self.calls = 0
-        self.shut_down_at = shut_down_at
-
-    def __call__(self):
-        self.calls += 1
-        if self.calls == self.shut_down_at:
-            raise ShutdownRequested
-
-    def is_requested(self):
-        return False
 
 
 # The lifecycle.
@@ -400,7 +384,7 @@ def test_a_trainer_that_no_system_runs_never_stops():
 
 
 def test_the_attached_pause_point_is_reached():
-    trainer, stops = Counting(), Stops()
+    trainer, stops = Counting(), FakePausePoint()
     trainer.attach_pause_point(stops)
     trainer.pause_point()
     trainer.step_completed()
@@ -416,7 +400,7 @@ def test_a_shutdown_out_of_train_tears_down_once_and_does_not_sync():
                 self.step_completed()
 
     trainer = Stepping()
-    trainer.attach_pause_point(Stops(shut_down_at=2))
+    trainer.attach_pause_point(FakePausePoint(shut_down_at=2))
     with pytest.raises(ShutdownRequested):
         trainer.run()
     assert trainer.calls == ["is_trainable", "setup", "train", "step", "step", "teardown"]
@@ -453,7 +437,7 @@ def test_callbacks_run_before_the_pause():
     trainer, order = Counting(), []
     trainer.every_steps(1, lambda: order.append("callback"))
 
-    class Noted(Stops):
+    class Noted(FakePausePoint):
         def __call__(self):
             order.append("pause point")
 

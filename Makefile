@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-DEV := "mypy>=1.13" "pytest>=8.3" "pytest-timeout>=2.3" "ruff>=0.8"
+# What generates the pages of schedules. timm, below, comes without torchvision, which its schedulers do not need.
+PAGES := "griffelib>=2.0" "latex2mathml>=3.77"
+DEV := $(PAGES) "accelerate>=1.0" "hypothesis>=6.100" "lightning>=2.4" "mypy>=1.13" "pytest>=8.3" \
+	"pytest-timeout>=2.3" "pytest-xdist>=3.6" "ruff>=0.8" "transformers>=4.46"
 
 .PHONY: demo test lint types stress bench docs clean
 
@@ -21,7 +24,8 @@ types: $(VENV)/.dev
 	$(RUN) -m mypy
 
 stress: $(VENV)/.dev
-	$(RUN) -m pytest -m stress --timeout 900 $(ARGS)
+	$(RUN) -m pytest tests/optim -m stress --timeout 900 --numprocesses 2 $(ARGS)
+	$(RUN) -m pytest tests -m stress --timeout 900 --ignore tests/optim $(ARGS)
 
 bench: $(VENV)/.demo
 	$(RUN) -m benchmarks $(ARGS)
@@ -38,13 +42,15 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable ".[gym,plot,console]"
+	$(PIP) --editable ".[gym,plot,console,config]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) $(DEV)
+	$(PIP) --no-deps "timm>=1.0"
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.demo
-	$(PIP) "mkdocs-material>=9.5"
+	$(PIP) $(PAGES) "mkdocs-material>=9.5"
+	$(PIP) --no-deps "timm>=1.0"
 	@touch $@

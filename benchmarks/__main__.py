@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from benchmarks import child, demo, peer
+from benchmarks import beside, child, demo, peer
 from benchmarks.report import Numbers, Row, machine, table
 
 FIGURES = {
@@ -18,6 +18,7 @@ FIGURES = {
     "idle_cpu": "idle_cpu",
     "collect": "collect",
     "sync": "sync",
+    "schedule_step": "schedule_step",
 }
 
 
@@ -61,18 +62,25 @@ def _measure(names: list[str], *, with_peer: bool) -> tuple[list[Row], list[str]
             notes.append(f"the peer is not available here: {error}")
     for name in names:
         print(f"measuring {name} ...", file=sys.stderr)
+        figure = importlib.import_module(f"benchmarks.{FIGURES[name]}")
+        of_others = getattr(figure, "BESIDE", None)  # a peer that is measured in our own process
+        if of_others is not None and with_peer:
+            try:
+                beside.install(of_others)
+            except peer.PeerUnavailableError as error:
+                notes.append(f"{name}: {of_others} is not available here: {error}")
         try:
             ours = child.measure(sys.executable, FIGURES[name], "pamiq_sched")
         except child.MeasurementError as error:
             failures.append(f"{name} FAILED: {error}")
             continue
         of_peer: Numbers = {}
-        if peer_python is not None:
+        if peer_python is not None and of_others is None:
             try:
                 of_peer = child.measure(peer_python, FIGURES[name], peer.LIBRARY)
             except child.MeasurementError as error:
                 notes.append(f"{name}: the peer's is not available here: {str(error).splitlines()[-1]}")
-        rows += importlib.import_module(f"benchmarks.{FIGURES[name]}").rows(ours, of_peer)
+        rows += figure.rows(ours, of_peer)
     return rows, notes, failures
 
 

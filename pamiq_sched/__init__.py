@@ -8,6 +8,7 @@ The house, from the ground up; a module imports from lower floors only:
 - ``clock``, ``lifecycle``: agent time, and the hooks that every component has.
 - ``schedulers``, ``state``, ``model``: callbacks every so often, what is kept, models in two roles.
 - ``data``, ``interaction``, ``trainer``: from agent to trainer, how it acts, how it learns.
+- ``optim``: schedules of any hyperparameter of an optimizer. Its ``curves`` stand on the ground: pure functions.
 - ``torch``: the parts made for PyTorch.
 - ``runtime``: the three threads, and :class:`System`, the handle of them.
 - ``gym``, ``testing``: Gymnasium environments; help for tests of your own parts.
@@ -18,8 +19,9 @@ torch: a name is looked up when it is first used.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pamiq_sched._lazy import lookup
 
 if TYPE_CHECKING:
     from pamiq_sched import clock as time  # noqa: F401 - the room under pamiq-core's name
@@ -65,6 +67,56 @@ if TYPE_CHECKING:
         InferenceModelsDict as InferenceModelsDict,
         TrainingModel as TrainingModel,
         TrainingModelsDict as TrainingModelsDict,
+    )
+    from pamiq_sched.optim import (
+        ConstantCurve as ConstantCurve,
+        CosineAnnealingWarmupReduceRestarts as CosineAnnealingWarmupReduceRestarts,
+        CosineCurve as CosineCurve,
+        Curve as Curve,
+        CyclicCurve as CyclicCurve,
+        ExponentialCurve as ExponentialCurve,
+        FunctionCurve as FunctionCurve,
+        InverseSqrtCurve as InverseSqrtCurve,
+        InverseWarmupCurve as InverseWarmupCurve,
+        LinearCurve as LinearCurve,
+        PiecewiseLinearCurve as PiecewiseLinearCurve,
+        PolynomialCurve as PolynomialCurve,
+        PolynomialLRDecay as PolynomialLRDecay,
+        Preview as Preview,
+        ProductCurve as ProductCurve,
+        ProductScheduler as ProductScheduler,
+        RepeatCurve as RepeatCurve,
+        Schedule as Schedule,
+        SequenceCurve as SequenceCurve,
+        SequenceScheduler as SequenceScheduler,
+        Snapshot as Snapshot,
+        StepCurve as StepCurve,
+        StepDecayCurve as StepDecayCurve,
+        StretchedCurve as StretchedCurve,
+        SynchronousSchedule as SynchronousSchedule,
+        WarmupCurve as WarmupCurve,
+        WarmupStableDecayCurve as WarmupStableDecayCurve,
+        arbitrary_schedule_factory as arbitrary_schedule_factory,
+        build_optimizer as build_optimizer,
+        build_scheduler as build_scheduler,
+        constant_schedule as constant_schedule,
+        constant_with_inverse_warmup as constant_with_inverse_warmup,
+        constant_with_warmup as constant_with_warmup,
+        cosine_annealing_with_inverse_warmup as cosine_annealing_with_inverse_warmup,
+        cosine_annealing_with_warmup as cosine_annealing_with_warmup,
+        extend_optimizer as extend_optimizer,
+        get_param_groups_regrouped_by_key as get_param_groups_regrouped_by_key,
+        linear_schedule_with_inverse_warmup as linear_schedule_with_inverse_warmup,
+        linear_schedule_with_warmup as linear_schedule_with_warmup,
+        polynomial_schedule_with_inverse_warmup as polynomial_schedule_with_inverse_warmup,
+        polynomial_schedule_with_warmup as polynomial_schedule_with_warmup,
+        preview_schedule as preview_schedule,
+        quadratic_schedule_with_inverse_warmup as quadratic_schedule_with_inverse_warmup,
+        quadratic_schedule_with_warmup as quadratic_schedule_with_warmup,
+        register_domain as register_domain,
+        register_scheduler as register_scheduler,
+        sqrt_schedule_with_inverse_warmup as sqrt_schedule_with_inverse_warmup,
+        sqrt_schedule_with_warmup as sqrt_schedule_with_warmup,
     )
     from pamiq_sched.runtime import (
         LaunchConfig as LaunchConfig,
@@ -126,6 +178,56 @@ _NAMES = {
     ],
     "lifecycle": ["InteractionEventMixin", "PersistentStateMixin", "ShutdownRequested", "ThreadEventMixin"],
     "model": ["InferenceModel", "InferenceModelsDict", "TrainingModel", "TrainingModelsDict"],
+    "optim": [
+        "ConstantCurve",
+        "CosineAnnealingWarmupReduceRestarts",
+        "CosineCurve",
+        "Curve",
+        "CyclicCurve",
+        "ExponentialCurve",
+        "FunctionCurve",
+        "InverseSqrtCurve",
+        "InverseWarmupCurve",
+        "LinearCurve",
+        "PiecewiseLinearCurve",
+        "PolynomialCurve",
+        "PolynomialLRDecay",
+        "Preview",
+        "ProductCurve",
+        "ProductScheduler",
+        "RepeatCurve",
+        "Schedule",
+        "SequenceCurve",
+        "SequenceScheduler",
+        "Snapshot",
+        "StepCurve",
+        "StepDecayCurve",
+        "StretchedCurve",
+        "SynchronousSchedule",
+        "WarmupCurve",
+        "WarmupStableDecayCurve",
+        "arbitrary_schedule_factory",
+        "build_optimizer",
+        "build_scheduler",
+        "constant_schedule",
+        "constant_with_inverse_warmup",
+        "constant_with_warmup",
+        "cosine_annealing_with_inverse_warmup",
+        "cosine_annealing_with_warmup",
+        "extend_optimizer",
+        "get_param_groups_regrouped_by_key",
+        "linear_schedule_with_inverse_warmup",
+        "linear_schedule_with_warmup",
+        "polynomial_schedule_with_inverse_warmup",
+        "polynomial_schedule_with_warmup",
+        "preview_schedule",
+        "quadratic_schedule_with_inverse_warmup",
+        "quadratic_schedule_with_warmup",
+        "register_domain",
+        "register_scheduler",
+        "sqrt_schedule_with_inverse_warmup",
+        "sqrt_schedule_with_warmup",
+    ],
     "runtime": ["LaunchConfig", "Status", "System", "SystemStatus", "SystemStoppedError", "launch"],
     "schedulers": ["Scheduler", "StepIntervalScheduler", "TimeIntervalScheduler"],
     "state": [
@@ -145,14 +247,7 @@ _ROOMS = [*_NAMES, "time"]
 __all__ = list(_ROOM_OF)
 
 
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _ROOM_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
-    globals()[name] = value  # found at once the next time
-    return value
+__getattr__ = lookup(__name__, _ROOM_OF, tuple(_ROOMS))
 
 
 def __dir__() -> list[str]:

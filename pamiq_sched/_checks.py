@@ -5,10 +5,13 @@ Each returns the value in its plain Python type. No state; any thread.
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def seconds(name: str, value: object, *, zero: bool = False, infinite: bool = False, remedy: str = "") -> float:
@@ -56,6 +59,95 @@ def count(name: str, value: object, *, least: int = 0, unit: str = "", remedy: s
     if value < least:
         raise ValueError(_refusal(rule, value, remedy))
     return int(value)
+
+
+def real(
+    name: str,
+    value: object,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    remedy: str = "",
+) -> float:
+    """Return a finite number as a float.
+
+    Args:
+        name: What the caller calls it; it opens the error.
+        value: A real number, not a bool; numpy's scalars are some.
+        least: The smallest that is allowed.
+        above: What it must be greater than.
+        most: The greatest that is allowed.
+        below: What it must be smaller than.
+        remedy: The way out, put behind the error.
+
+    Raises:
+        TypeError: If it is not a real number (a bool is none).
+        ValueError: If it is NaN, infinite or out of range.
+
+    Example:
+        >>> real("gamma", 1, above=0, most=1)
+        1.0
+    """
+    bounds = {"of at least": least, "above": above, "of at most": most, "below": below}
+    limits = " and ".join(f"{words} {bound}" for words, bound in bounds.items() if bound is not None)
+    rule = f"{name} must be a finite number" + (f" {limits}" if limits else "")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(_refusal(rule, value, remedy))
+    try:
+        result = float(value)
+    except OverflowError:  # an int with no float near it
+        result = math.inf
+    if (
+        not math.isfinite(result)
+        or (least is not None and result < least)
+        or (above is not None and result <= above)
+        or (most is not None and result > most)
+        or (below is not None and result >= below)
+    ):
+        raise ValueError(_refusal(rule, value, remedy))
+    return result
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Say that there is no such thing, and which are near: the text of an error.
+
+    Args:
+        kind: What was looked for.
+        name: What it was called.
+        known: What it could have been called; listed whole if they are few.
+
+    Example:
+        >>> print(unknown("curve", "Coin", ["Cosine", "Linear"]))
+        there is no curve 'Coin'; did you mean 'Cosine'? There are: 'Cosine', 'Linear'
+    """
+    spelling = {other.lower(): other for other in sorted(known)}
+    text = f"there is no {kind} {name!r}"
+    near = [repr(spelling[key]) for key in difflib.get_close_matches(name.lower(), spelling)]
+    if near:
+        text += f"; did you mean {' or '.join(near)}?"
+    if len(spelling) <= 12:
+        return f"{text}{' There' if near else '; there'} are: {', '.join(map(repr, spelling.values()))}"
+    if near:
+        return text
+    nearest = difflib.get_close_matches(name.lower(), spelling, cutoff=0.0)
+    return f"{text}; the nearest are {', '.join(repr(spelling[key]) for key in nearest)}"
+
+
+def choice(name: str, value: T, choices: tuple[str, ...]) -> T:
+    """Return a value that is one of several words.
+
+    Raises:
+        ValueError: If it is another; naming all.
+
+    Example:
+        >>> choice("wave", "half", ("half", "quarter"))
+        'half'
+    """
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
 
 
 def instance(rule: str, value: object, wanted: type) -> None:

@@ -144,7 +144,7 @@ class Demo:
             "episode": f"{len(agent.episodes):,}",
             f"mean return (last {EPISODES})": f"{mean_return(agent.episodes, EPISODES):.1f}",
             "epsilon": f"{agent.epsilon:.2f}",
-            "learning rate": f"{trainer.learning_rates[-1][1]:.1e}" if trainer.learning_rates else "-",
+            **{name: f"{readings[-1][1]:.2g}" for name, readings in trainer.scheduled.items() if readings},
             "training cycles": f"{trainer.cycles:,}",
             "greedy return": f"{trainer.evaluations[-1][1]:.0f}" if trainer.evaluations else "-",
         }
@@ -163,7 +163,7 @@ class Demo:
             title=f"Double DQN learns CartPole-v1 while it acts (seed {self.seed})",
             episodes=run.agent.episodes,
             evaluations=run.trainer.evaluations,
-            learning_rates=run.trainer.learning_rates,
+            scheduled=run.trainer.scheduled,
             pauses=self.pauses,
             restart=self.restart,
             levels=(LEARNED, self.target),

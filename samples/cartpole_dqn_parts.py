@@ -20,7 +20,19 @@ from cartpole_dqn_buffer import ReplayBuffer, Transitions
 from torch import nn
 from typing_extensions import override
 
-from pamiq_sched import GymAction, GymAgent, TorchAgent, TorchTrainer
+from pamiq_sched import (
+    CosineCurve,
+    GymAction,
+    GymAgent,
+    InverseSqrtCurve,
+    Schedule,
+    SynchronousSchedule,
+    TorchAgent,
+    TorchTrainer,
+    WarmupCurve,
+    extend_optimizer,
+    get_param_groups_regrouped_by_key,
+)
 from pamiq_sched.gym import GymObs
 from pamiq_sched.state import load, save
 
@@ -46,6 +58,12 @@ class Settings:
     lr_halved_after: int = 2_000
     """Updates t: the rate falls as 1 / (1 + t / this), which has no end, like the agent's life."""
     weight_decay: float = 1e-4
+    weight_decay_from: int = 4_000
+    """Updates until it is in full force: early on there is little to forget."""
+    gradient_clip: float = 10.0
+    """The largest norm of a gradient at first; it comes down to :attr:`gradient_clip_end`."""
+    gradient_clip_end: float = 2.0
+    gradient_clip_steps: int = 10_000
     target_rate: float = 0.01
     """How far the target network follows at each update."""
     epsilon_halved_after: int = 1_000
@@ -173,9 +191,9 @@ class DQNTrainer(TorchTrainer):
         self._seconds = seconds
         self.updates = 0
         self.cycles = 0
-        self.learning_rates: list[Reading] = []
+        self.scheduled: dict[str, list[Reading]] = {name: [] for name in ("lr", "weight_decay", "gradient_clip")}
         self.evaluations: list[Reading] = []
-        self.every_seconds(0.5, self._record_learning_rate)
+        self.every_seconds(0.5, self._record_scheduled)
         self.every_steps(settings.updates_per_evaluation, self._evaluate)
 
     @override
@@ -194,12 +212,21 @@ class DQNTrainer(TorchTrainer):
         adamw = torch.optim.AdamW(
             self._network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
         )
-        return {"adamw": adamw}
+        return {"adamw": extend_optimizer(adamw, "gradient_clip", settings.gradient_clip)}
 
     @override
-    def create_schedules(self) -> Mapping[str, torch.optim.lr_scheduler.LRScheduler]:
-        half = self._settings.lr_halved_after
-        return {"lr": torch.optim.lr_scheduler.LambdaLR(self.optimizers["adamw"], lambda t: 1 / (1 + t / half))}
+    def create_schedules(self) -> Mapping[str, SynchronousSchedule]:
+        settings, adamw = self._settings, self.optimizers["adamw"]
+        sqrt = InverseSqrtCurve(settings.lr_halved_after)
+        clip = CosineCurve(1.0, settings.gradient_clip_end / settings.gradient_clip, settings.gradient_clip_steps)
+        self._schedule = SynchronousSchedule(
+            [
+                Schedule(adamw, sqrt * sqrt),
+                Schedule(adamw, WarmupCurve(settings.weight_decay_from), "weight_decay"),
+                Schedule(adamw, clip, "gradient_clip"),
+            ]
+        )
+        return {"all": self._schedule}
 
     @override
     def train(self) -> None:
@@ -220,14 +247,17 @@ class DQNTrainer(TorchTrainer):
         loss = nn.functional.smooth_l1_loss(values, batch.reward + batch.discount * future)
         self.optimizers["adamw"].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # as torch ships it
+        for norm, parameters, _ in get_param_groups_regrouped_by_key(self.optimizers["adamw"], "gradient_clip"):
+            nn.utils.clip_grad_norm_(parameters, norm)
         # Before the step: that one ends in a pause point, and a save there should find the update whole.
         with torch.no_grad():
             for target, source in zip(self._target.parameters(), self._network.parameters(), strict=True):
                 target.lerp_(source, self._settings.target_rate)
         self.optimizers["adamw"].step()
 
-    def _record_learning_rate(self) -> None:
-        self.learning_rates.append((self._seconds(), self.optimizers["adamw"].param_groups[0]["lr"]))
+    def _record_scheduled(self) -> None:
+        for name, (value,) in self._schedule.values.items():
+            self.scheduled[name].append((self._seconds(), value))
 
     @torch.inference_mode()
     def _evaluate(self) -> None:
@@ -247,7 +277,7 @@ class DQNTrainer(TorchTrainer):
     @override
     def save_state(self, path: Path) -> None:
         super().save_state(path)
-        names = ("updates", "cycles", "learning_rates", "evaluations")
+        names = ("updates", "cycles", "scheduled", "evaluations")
         save({name: getattr(self, name) for name in names}, path / "progress")
 
     @override

@@ -72,7 +72,8 @@ class History:
     title: str
     episodes: Sequence[Episode]
     evaluations: Sequence[Reading]
-    learning_rates: Sequence[Reading]
+    scheduled: Mapping[str, Sequence[Reading]]
+    """Hyperparameters of the optimizer, by name."""
     pauses: Sequence[tuple[float, float]]
     restart: tuple[float, float] | None
     """From the save until a new system went on from it."""
@@ -84,18 +85,20 @@ class History:
 
 def plot(history: History, path: Path) -> Path:
     """Draw returns and scheduled values over time, with the pauses; return where the picture is."""
-    figure = Figure(figsize=(10, 8), layout="constrained")
-    returns, rate, epsilon = figure.subplots(3, sharex=True, height_ratios=(3, 1, 1))
+    figure = Figure(figsize=(10, 10), layout="constrained")
+    below = len(history.scheduled) + 1
+    returns, *scheduled, epsilon = figure.subplots(1 + below, sharex=True, height_ratios=(3, *[0.8] * below))
     figure.suptitle(history.title)
 
     _plot_returns(returns, history)
-    rate.plot(*_columns(history.learning_rates), color=GREEN)
-    highest = max((value for _, value in history.learning_rates), default=1.0)
-    rate.set(ylabel="learning rate", ylim=(0, 1.1 * highest))
-    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    for axes, (name, readings) in zip(scheduled, history.scheduled.items(), strict=True):
+        axes.plot(*_columns(readings), color=GREEN)
+        highest = max((value for _, value in readings), default=1.0)
+        axes.set(ylabel=name.replace("_", "\n"), ylim=(0, 1.1 * highest))
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
     epsilon.plot([e.seconds for e in history.episodes], [e.epsilon for e in history.episodes], color=VERMILION)
-    epsilon.set(ylabel="exploration ε\n(chance of a\nrandom action)", ylim=(0, 1.05), xlabel="time (s)")
-    for axes in (returns, rate, epsilon):
+    epsilon.set(ylabel="chance of a\nrandom action\nε", ylim=(0, 1.05), xlabel="time (s)")
+    for axes in (returns, *scheduled, epsilon):
         axes.set_xlim(left=0)
         axes.grid(alpha=0.25)
         _shade_stops(axes, history, labelled=axes is returns)

@@ -14,20 +14,29 @@ import pamiq_sched
 ROOT = Path(pamiq_sched.__file__).parent
 
 FLOORS = [
-    ["_checks"],
-    ["clock", "lifecycle"],
+    ["_checks", "_lazy"],
+    ["clock", "lifecycle", "optim.curves"],
     ["time", "schedulers", "state", "model"],
     ["data"],
-    ["interaction", "trainer"],
+    ["interaction", "trainer", "optim"],
     ["torch"],
     ["runtime"],
     ["gym", "testing"],
+    ["console"],
+    ["__main__"],
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 
+def room_at(path: str) -> str:
+    """The room of a dotted path inside the package: its first part, unless a module has a floor of its own."""
+    parts = path.split(".")
+    inner = ".".join(parts[:2])
+    return inner if inner in FLOOR_OF else parts[0]
+
+
 def room_of(file: Path) -> str:
-    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+    return room_at(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
 def imported_rooms(file: Path) -> set[str]:
@@ -40,7 +49,7 @@ def imported_rooms(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import; write it out"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        rooms |= {name.split(".")[1] for name in names if name.startswith("pamiq_sched.")}
+        rooms |= {room_at(name.removeprefix("pamiq_sched.")) for name in names if name.startswith("pamiq_sched.")}
     return rooms
 
 
@@ -51,6 +60,8 @@ SOURCES = [file for file in sorted(ROOT.rglob("*.py")) if file != ROOT / "__init
 def test_imports_point_down_only(file):
     own = room_of(file)
     assert own in FLOOR_OF, f"{own} is on no floor; put it on one"
+    if file == ROOT / "optim" / "__init__.py":
+        return  # which names its rooms for type checkers and loads none, as the root does
     for room in imported_rooms(file) - {own}:
         assert FLOOR_OF[room] < FLOOR_OF[own], f"{own} must not import {room}"
 
@@ -70,11 +81,12 @@ def test_importing_the_package_loads_neither_torch_nor_its_rooms():
     loaded = json.loads(run_python("import sys, json, pamiq_sched; print(json.dumps(sorted(sys.modules)))"))
     assert "torch" not in loaded
     assert "numpy" not in loaded
-    assert [name for name in loaded if name.startswith("pamiq_sched.")] == []
+    assert [name for name in loaded if name.startswith("pamiq_sched.")] == ["pamiq_sched._lazy"]
 
 
 @pytest.mark.parametrize(
-    "name", ["Clock", "Trainer", "Agent", "SequentialBuffer", "StateStore", "System", "launch", "Scheduler"]
+    "name",
+    ["Clock", "Trainer", "Agent", "SequentialBuffer", "StateStore", "System", "launch", "Scheduler", "Curve"],
 )
 def test_names_that_need_no_torch_load_none(name):
     code = f"import sys; from pamiq_sched import {name}; print('torch' in sys.modules)"
@@ -88,17 +100,29 @@ def test_every_public_name_is_the_one_of_its_room():
         assert not hasattr(module, "__all__") or name in module.__all__
 
 
-def test_type_checkers_see_the_same_names_as_the_interpreter():
-    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
-    (block,) = [n for n in tree.body if isinstance(n, ast.If)]
-    seen = {
-        alias.asname: node.module.removeprefix("pamiq_sched.")
+def names_for_type_checkers(file: Path, package: str) -> dict[str | None, str]:
+    """The names in the block that only type checkers read, and the module of each."""
+    (block,) = [n for n in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(n, ast.If)]
+    return {
+        alias.asname: node.module.removeprefix(f"{package}.")
         for node in block.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if node.module != "pamiq_sched"
+        if node.module != package
     }
+
+
+def test_type_checkers_see_the_same_names_as_the_interpreter():
+    seen = names_for_type_checkers(ROOT / "__init__.py", "pamiq_sched")
     assert seen == pamiq_sched._ROOM_OF
+
+
+def test_the_names_of_optim_are_the_same_for_type_checkers_the_interpreter_and_the_package():
+    seen = names_for_type_checkers(ROOT / "optim" / "__init__.py", "pamiq_sched.optim")
+    assert seen == pamiq_sched.optim._MODULE_OF
+    assert set(seen) == {name for name, room in pamiq_sched._ROOM_OF.items() if room == "optim"}
+    for name in seen:
+        assert getattr(pamiq_sched.optim, name) is getattr(pamiq_sched, name)
 
 
 def test_the_rooms_are_attributes_but_not_in_a_star_import():

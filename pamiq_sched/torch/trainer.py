@@ -15,11 +15,13 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.clock import Clock
+from pamiq_sched.optim.plateau import MetricOrNone
+from pamiq_sched.optim.stand_in import underlying
 from pamiq_sched.state import codec
 from pamiq_sched.torch.model import TorchTrainingModel
 from pamiq_sched.trainer import Trainer
@@ -28,7 +30,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class Schedule(Protocol):
-    """What ``create_schedules`` returns: any torch ``LRScheduler``, and whatever steps and keeps state alike.
+    """What ``create_schedules`` returns: schedules of :mod:`pamiq_sched.optim`, and what steps and keeps state.
 
     One with an ``optimizer`` is stepped after each step of that optimizer, one without after each step of any.
     """
@@ -89,6 +91,7 @@ class TorchTrainer(Trainer):
         """The learning-rate schedulers that it returned beside them, stepped by ``train()``."""
         self.schedules: dict[str, Schedule] = {}
         """What :meth:`create_schedules` returned, stepped after every optimizer step."""
+        self._owners: dict[str, Optimizer | None] = {}  # after whose steps a schedule steps; None: after any
         self._is_created = False
         # A state that was loaded before there were optimizers to load it into; a save keeps it.
         self._pending_state: dict[str, Any] | None = None
@@ -156,12 +159,18 @@ class TorchTrainer(Trainer):
         self.optimizers = dict(optimizers)
         self.lr_schedulers = dict(lr_schedulers)
         self.schedules = dict(self.create_schedules())
-        for name, schedule in self.schedules.items():
-            owner = getattr(schedule, "optimizer", None)
+        self._owners = {name: _owner(schedule) for name, schedule in self.schedules.items()}
+        for name, owner in self._owners.items():
             if owner is not None and all(owner is not o for o in self.optimizers.values()):
                 raise ValueError(
                     f"the schedule {name!r} of {type(self).__name__} belongs to an optimizer that "
                     "create_optimizers() did not return, so it would never step; make it on self.optimizers[...]"
+                )
+            if _needs_metric(self.schedules[name]):
+                raise TypeError(
+                    f"the schedule {name!r} of {type(self).__name__} is a plain ReduceLROnPlateau, whose step() "
+                    "needs a metric; make it by build_scheduler() or arbitrary_schedule_factory(): it keeps its "
+                    "value without one, and is given one by self.schedules[...].step(metric)"
                 )
         if self._pending_state is not None:
             self._load_optimizers(self._pending_state)
@@ -171,8 +180,8 @@ class TorchTrainer(Trainer):
             optimizer.register_step_post_hook(self._after_optimizer_step)
 
     def _after_optimizer_step(self, optimizer: Optimizer, _args: object, _kwargs: object) -> None:
-        for schedule in self.schedules.values():
-            if getattr(schedule, "optimizer", optimizer) is optimizer:
+        for name, schedule in self.schedules.items():
+            if self._owners[name] in (None, optimizer):
                 schedule.step()
         self.step_completed()
 
@@ -209,3 +218,13 @@ class TorchTrainer(Trainer):
         for kind, parts in self._parts().items():
             for name, part in parts.items():
                 part.load_state_dict(state[kind][name])
+
+
+def _owner(schedule: Schedule) -> Optimizer | None:
+    """Return the optimizer whose steps a schedule follows, which may be behind a stand-in."""
+    optimizer = getattr(schedule, "optimizer", None)
+    return None if optimizer is None else underlying(optimizer)
+
+
+def _needs_metric(schedule: object) -> bool:
+    return isinstance(schedule, ReduceLROnPlateau) and not isinstance(schedule, MetricOrNone)

@@ -8,6 +8,14 @@ from torch import nn
 from torch.optim import SGD, Adam, lr_scheduler
 
 from pamiq_sched import ManualClock, ShutdownRequested, TorchTrainer, TorchTrainingModel
+from pamiq_sched.optim import (
+    CosineCurve,
+    Schedule,
+    SynchronousSchedule,
+    WarmupCurve,
+    arbitrary_schedule_factory,
+    build_scheduler,
+)
 from pamiq_sched.testing import FakePausePoint, FakeTrainingModel, connect_components
 
 STEPS = 3  # of each session
@@ -289,6 +297,40 @@ def test_a_schedule_of_a_foreign_optimizer_is_refused():
         trainer.run()
 
 
+def test_a_schedule_of_another_hyperparameter_steps_with_the_optimizer_behind_it():
+    def make(optimizer):
+        return arbitrary_schedule_factory(
+            optimizer, lambda stand_in: lr_scheduler.ExponentialLR(stand_in, 0.5), schedule_target="momentum"
+        )
+
+    trainer = run(connect(Fitting(make_schedule=make)), 1)
+    assert trainer.optimizers["main"].param_groups[0]["momentum"] == 0.9 * 0.5**STEPS
+
+
+def test_a_schedule_of_another_hyperparameter_of_a_foreign_optimizer_is_refused():
+    foreign = SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    trainer = connect(Fitting(make_schedule=lambda _: Schedule(foreign, WarmupCurve(5), "momentum")))
+    with pytest.raises(ValueError, match="'rate' of Fitting belongs to an optimizer that create_optimizers"):
+        trainer.run()
+
+
+def test_a_plateau_keeps_its_value_until_train_gives_it_a_metric():
+    class Watching(Fitting):
+        def train(self):
+            super().train()
+            self.schedules["rate"].step(3.0)
+
+    plateau = {"name": "ReduceLROnPlateau", "patience": 0, "factor": 0.5}
+    trainer = run(connect(Watching(make_schedule=lambda o: build_scheduler(o, plateau))), 3)
+    assert rates(trainer) == {"main": 0.1 * 0.5**2}
+
+
+def test_a_plain_plateau_is_refused_with_what_to_use_instead():
+    trainer = connect(Fitting(make_schedule=lr_scheduler.ReduceLROnPlateau))
+    with pytest.raises(TypeError, match="build_scheduler"):
+        trainer.run()
+
+
 def test_lr_schedulers_are_not_stepped_for_you():
     class Manual(Fitting):
         def create_optimizers(self):
@@ -350,6 +392,34 @@ def assert_bit_equal(a, b):
     assert same(a.line.model.state_dict(), b.line.model.state_dict())
     for name in a.optimizers:
         assert same(a.optimizers[name].state_dict(), b.optimizers[name].state_dict())
+
+
+def everything(optimizer):
+    """Three hyperparameters, one of the trainer's own, by a curve, a scheduler of torch and a config."""
+    return SynchronousSchedule(
+        [
+            Schedule(optimizer, WarmupCurve(4).then(CosineCurve(1.0, 0.1, 9))),
+            arbitrary_schedule_factory(
+                optimizer, lambda o: lr_scheduler.StepLR(o, 4, gamma=0.5), schedule_target="momentum"
+            ),
+            build_scheduler(
+                optimizer,
+                {"name": "ExponentialLR", "gamma": 0.9, "schedule_target": "clip", "default_value": 2.0},
+            ),
+        ]
+    )
+
+
+@pytest.mark.parametrize("sessions", [0, 1, 2, 4])
+def test_a_run_resumed_with_schedules_of_any_hyperparameter_is_the_uninterrupted_one(sessions, tmp_path):
+    make = lambda: Fitting(make_schedule=everything)  # noqa: E731
+    uninterrupted = run(connect(make()), sessions)
+    resumed = resume(uninterrupted, tmp_path, make)
+    for _ in range(3):
+        uninterrupted.run()
+        resumed.run()
+        assert resumed.schedules["rate"].values == uninterrupted.schedules["rate"].values
+        assert_bit_equal(resumed, uninterrupted)
 
 
 @pytest.mark.parametrize("name", LR_SCHEDULERS)

@@ -141,6 +141,8 @@ def register_scheduler(name: str, factory: FactoryT | None = None) -> Any:
     # One that is defined again, as notebooks do, takes the place of the former.
     if known is not None and (getattr(known, "__module__", 0), getattr(known, "__qualname__", 0)) != place:
         raise ValueError(f"the scheduler name {name!r} is taken by {known!r}; choose another")
+    if name == "Schedule" or name.startswith("timm_") or name in curves.curve_names():
+        raise ValueError(f"the scheduler name {name!r} is taken by the curves or by timm; choose another")
     _registered[name] = factory
     return factory
 
@@ -288,12 +290,8 @@ def _plan_composite(name: str, node: dict[str, Any], target: str) -> _Plan:
     if not is_torch:
         return _Plan(name, lambda o, _: ProductScheduler(o, makers), is_leaf=False)
     if sequential:
-        return _Plan(
-            name,
-            lambda o, _: SequentialLR(o, [make(o) for make in makers], list(milestones)),
-            is_torch=True,
-            is_leaf=False,
-        )
+        # Not to be taken along by torch's: inside a chain it would put back what the others have made.
+        return _Plan(name, lambda o, _: SequentialLR(o, [make(o) for make in makers], list(milestones)))
     return _Plan(
         name, lambda o, _: ChainedScheduler([make(o) for make in makers], o), is_torch=True, is_leaf=False
     )

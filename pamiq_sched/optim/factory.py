@@ -91,6 +91,7 @@ def arbitrary_schedule_factory(
             )
         if not isinstance(schedule, Schedule) and isinstance(schedule, LRScheduler):
             adopt(schedule, stand_in)
+        stand_in.find_tensors()
         stand_in.check_tensors()
     return schedule
 
@@ -140,8 +141,8 @@ class OnTarget(LRScheduler):
     def get_lr(self) -> list[Any]:
         """What the class would write next, which must be real: a tensor drops what is imaginary."""
         values = super().get_lr()
-        for index, value in enumerate(values):
-            if isinstance(value, torch.Tensor) and value.is_complex():
+        for index, _, _ in self.optimizer.tensors:
+            if isinstance(value := values[index], torch.Tensor) and value.is_complex():
                 self.optimizer.allowed(index, value)
         return values
 

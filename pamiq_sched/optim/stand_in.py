@@ -67,9 +67,10 @@ class StandIn(Optimizer):
         self.moved: set[str] = set()
         """Keys of the optimizer that its schedule moves with the learning rate, as ``"betas"``."""
         self._groups: list[_Group] = []
-        # While a scheduler steps: how to undo what it wrote, and the tensors that it may fill.
+        # While a scheduler steps: how to undo what it wrote.
         self._undo: list[Callable[[], object]] | None = None
-        self._tensors: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.tensors: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+        """Param group, tensor and what it held before the step, of those whose value is one."""
         for index, group in enumerate(self.param_groups):
             self.allowed(index, self.address.read(group.real))
 
@@ -212,18 +213,24 @@ class StandIn(Optimizer):
     def begin(self) -> None:
         """Note from now on how to undo what a scheduler writes, until :meth:`end`."""
         self._undo = []
-        self._tensors = []
-        for group in self.param_groups:
+        self.find_tensors()
+
+    def find_tensors(self) -> None:
+        """Note which values are tensors, and what they hold.
+
+        They are filled behind our back, where numbers are noted and checked as they are written.
+        """
+        self.tensors = []
+        for index, group in enumerate(self.param_groups):
             value = group["lr"]
             if value.__class__ is not float and isinstance(value, torch.Tensor):
-                # It is filled behind our back, where numbers are noted and checked as they are written.
-                self._tensors.append((value, value.clone()))
+                self.tensors.append((index, value, value.clone()))
 
     def end(self, *, undo: bool) -> None:
         """Stop noting; put everything back if asked to."""
         noted, self._undo = self._undo or [], None
         if undo:
-            for tensor, old in self._tensors:
+            for _, tensor, old in self.tensors:
                 tensor.copy_(old)
             for put_back in reversed(noted):
                 put_back()
@@ -239,10 +246,8 @@ class StandIn(Optimizer):
         Raises:
             ValueError: As :meth:`allowed`.
         """
-        for index, group in enumerate(self.param_groups):
-            value = group["lr"]
-            if value.__class__ is not float and isinstance(value, torch.Tensor):
-                self.allowed(index, value)
+        for index, tensor, _ in self.tensors:
+            self.allowed(index, tensor)
 
 
 class _Group(MutableMapping[str, Any]):

@@ -318,7 +318,7 @@ def test_a_state_of_other_parameters_is_taken_as_told(keep, steps):
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_garbage_is_refused(name):
-    with pytest.raises(ValueError, match="unknown: \\['garbage'\\]"):
+    with pytest.raises(ValueError, match=r"unknown: \['garbage'\]"):
         MAKERS[name](sgd()).load_state_dict({"garbage": 1})
 
 

@@ -3,7 +3,8 @@
 - ``curves``: pure functions of t; no optimizer, no torch.
 - ``address``, ``stand_in``: where a hyperparameter lives, which values it may take, and how a scheduler that only
   knows ``lr`` comes to move it.
-- ``schedule``, ``builtin``, ``custom``: a curve tied to a hyperparameter, and the ready-made ones.
+- ``schedule``, ``builtin``, ``custom``: a curve tied to a hyperparameter, and the ready-made ones; ``groups`` and
+  ``lockstep``: of which param groups, and how they step for little.
 - ``factory``, ``plateau``, ``compose``, ``timm``: torch's schedulers and everybody's, on any hyperparameter.
 - ``synchronous``: several that step as one.
 - ``build``, ``preview``: from a config, and what it would do.

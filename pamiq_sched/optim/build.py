@@ -23,7 +23,7 @@ from torch.optim.lr_scheduler import ChainedScheduler, LRScheduler, ReduceLROnPl
 from pamiq_sched import _checks
 from pamiq_sched.optim import builtin, curves, custom
 from pamiq_sched.optim.address import extend_optimizer
-from pamiq_sched.optim.compose import ProductScheduler, SequenceScheduler
+from pamiq_sched.optim.compose import ProductScheduler, SequenceScheduler, checked_milestones
 from pamiq_sched.optim.factory import arbitrary_schedule_factory
 from pamiq_sched.optim.schedule import Schedule
 from pamiq_sched.optim.stand_in import require_optimizer, restoring
@@ -230,7 +230,10 @@ def _plan_factory(name: str, factory: Callable[..., LRScheduler], node: dict[str
     """A class or function called with an optimizer and parameters."""
     is_ours = getattr(factory, "__module__", "") in {builtin.__name__, custom.__name__}
     parameters = {key: _functions(value) if key in _FUNCTIONS else value for key, value in node.items()}
-    _refuse_parameters(name, factory, parameters, {"optimizer", "schedule_target"})
+    # Where a schedule is comes from load_state_dict(), not from a last_epoch.
+    _refuse_parameters(name, factory, parameters, {"optimizer", "schedule_target", "last_epoch"})
+    for key in {"step_size", "T_max"} & set(parameters) if factory.__module__ == lr_scheduler.__name__ else ():
+        _checks.real(f"{key} of {name}", parameters[key], above=0)  # torch divides by it
     if is_ours:
         return _Plan(
             name, lambda o, target: factory(o, schedule_target=target, **parameters), needs_stand_in=False
@@ -282,7 +285,7 @@ def _plan_composite(name: str, node: dict[str, Any], target: str) -> _Plan:
         raise ValueError(f"a {name} needs at least one scheduler, got none")
     parts = [_plan(part, inside=target) for part in node["schedulers"]]
     makers = [part.on_stand_in for part in parts]
-    milestones = _milestones(node["milestones"], len(parts)) if sequential else []
+    milestones = checked_milestones(node["milestones"], len(parts)) if sequential else []
     # What torch's own can take along goes to torch's own: its results are theirs to the last bit.
     is_torch = all(part.is_torch and (part.is_leaf or not sequential) for part in parts)
     if not is_torch and sequential:
@@ -295,18 +298,6 @@ def _plan_composite(name: str, node: dict[str, Any], target: str) -> _Plan:
     return _Plan(
         name, lambda o, _: ChainedScheduler([make(o) for make in makers], o), is_torch=True, is_leaf=False
     )
-
-
-def _milestones(milestones: Any, schedulers: int) -> list[int]:
-    """Return the steps at which the second, third, ... scheduler takes over."""
-    if not isinstance(milestones, list):
-        raise TypeError(f"the milestones of SequentialLR are a list of steps, got {milestones!r}")
-    steps = [_checks.count("a milestone", milestone, least=1) for milestone in milestones]
-    if len(steps) != schedulers - 1 or steps != sorted(set(steps)):
-        raise ValueError(
-            f"SequentialLR needs growing milestones, one fewer than schedulers, got {steps} for {schedulers}"
-        )
-    return steps
 
 
 def read_config(path: Path) -> Any:

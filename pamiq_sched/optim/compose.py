@@ -1,7 +1,7 @@
 """Schedulers that take others along which torch's own cannot: plateaus, schedules of ours, timm's.
 
-Each member moves a value of its own that starts from the base; what they make together is written. Made on a
-stand-in, so by :func:`~pamiq_sched.optim.arbitrary_schedule_factory` or from a config. Belongs to the thread that
+Each member moves a value of its own that starts from the base; what they make together is written. What a member
+would move beside it, as OneCycleLR moves the momentum, stays where it is. Made on a stand-in, so by :func:`~pamiq_sched.optim.arbitrary_schedule_factory` or from a config. Belongs to the thread that
 steps it.
 """
 
@@ -142,15 +142,8 @@ class SequenceScheduler(Composite):
     """
 
     def __init__(self, optimizer: Optimizer, factories: Iterable[Factory], milestones: Sequence[int]) -> None:
-        self.milestones = [_checks.count("a milestone", milestone, least=1) for milestone in milestones]
-        if any(later <= earlier for earlier, later in zip(self.milestones, self.milestones[1:], strict=False)):
-            raise ValueError(f"milestones must grow, got {self.milestones}")
         factories = list(factories)
-        if len(self.milestones) != len(factories) - 1:
-            raise ValueError(
-                f"there must be one milestone fewer than schedulers, got {len(self.milestones)} for "
-                f"{len(factories)}"
-            )
+        self.milestones = checked_milestones(milestones, len(factories))
         super().__init__(optimizer, factories)
 
     @override
@@ -165,6 +158,23 @@ class SequenceScheduler(Composite):
 
     def _active(self) -> LRScheduler:
         return self.members[bisect_right(self.milestones, self.last_epoch)]
+
+
+def checked_milestones(milestones: object, schedulers: int) -> list[int]:
+    """Return the steps at which the second, third, ... of so many schedulers takes over.
+
+    Raises:
+        TypeError: If they are no list of whole numbers.
+        ValueError: If there is not one fewer than schedulers, or they do not grow.
+    """
+    if not isinstance(milestones, list | tuple):
+        raise TypeError(f"the milestones of a sequence are a list of steps, got {milestones!r}")
+    steps = [_checks.count("a milestone", milestone, least=1) for milestone in milestones]
+    if len(steps) != schedulers - 1 or steps != sorted(set(steps)):
+        raise ValueError(
+            f"a sequence needs growing milestones, one fewer than schedulers, got {steps} for {schedulers}"
+        )
+    return steps
 
 
 def _held(optimizer: StandIn, factory: Factory) -> LRScheduler:

@@ -61,7 +61,8 @@ def arbitrary_schedule_factory(
     Returns:
         What the factory made. Its ``state_dict()`` also holds the values that it wrote, and its
         ``load_state_dict(state, curve="refuse")`` writes them; ``curve`` says what to do with a state that was
-        saved with other parameters, as in :meth:`Schedule.load_state_dict`.
+        saved with other parameters, as in :meth:`Schedule.load_state_dict`. A value that the hyperparameter cannot
+        take is refused by ``step()``, and all values are put back; the scheduler has counted the step.
 
     Raises:
         KeyError: If a group lacks the hyperparameter and there is no default.

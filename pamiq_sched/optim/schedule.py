@@ -25,7 +25,7 @@ from pamiq_sched.optim.address import Address, Group, extend_optimizer, refusal
 from pamiq_sched.optim.curves import Curve, FunctionCurve, VectorFunction
 from pamiq_sched.optim.groups import Groups, chooser
 from pamiq_sched.optim.lockstep import BLOCK, Lockstep
-from pamiq_sched.optim.stand_in import StandIn, domain_at, name_at, require_optimizer
+from pamiq_sched.optim.stand_in import StandIn, domain_at, name_at, require_optimizer, restoring
 
 OnChangedCurve: TypeAlias = Literal["refuse", "new", "old"]
 """What to do with a state that was saved with another curve: refuse it, go on with the new one or the old one."""
@@ -103,8 +103,6 @@ class Schedule(LRScheduler):
         self.address = Address.parse(schedule_target)
         self._domain = domain_at(optimizer, self.address)
         self.name = name_at(optimizer, self.address) if name is None else name
-        if default_value is not None:
-            extend_optimizer(optimizer, str(self.address), default_value)
         self._clock = system_clock() if clock is None else clock
         self._origin = self._clock.monotonic()
         if by == "seconds":
@@ -122,9 +120,12 @@ class Schedule(LRScheduler):
         self.offset = 0
         """Steps made in addition to those of :attr:`lockstep`."""
         self._lockstep = Lockstep([self])
-        self._take_up(optimizer.param_groups)
-        self._written = self._values_at(0)
-        self._write(self._written)
+        with restoring(optimizer):
+            if default_value is not None:
+                extend_optimizer(optimizer, str(self.address), default_value)
+            self._take_up(optimizer.param_groups)
+            self._written = self._values_at(0)
+            self._write(self._written)
 
     # What it does at every step.
 
@@ -192,7 +193,7 @@ class Schedule(LRScheduler):
         first = t - t % BLOCK
         start, factors = self._ahead  # in one, so that other threads may ask for values as well
         if start != first:
-            with np.errstate(over="ignore"):  # what overflows is refused when its step comes
+            with np.errstate(all="ignore"):  # what is not finite is refused when its step comes
                 factors = vector(np.arange(first, first + BLOCK, dtype=np.float64))
             self._ahead = first, factors
         return factors
@@ -203,7 +204,8 @@ class Schedule(LRScheduler):
             return []
         t = self.last_epoch + 1
         factors = self._block(self._vector, t)[t % BLOCK :]
-        low, high = factors * self._least, factors * self._most
+        with np.errstate(all="ignore"):  # what is not finite is not allowed
+            low, high = factors * self._least, factors * self._most
         least, most = self._domain.least, self._domain.most
         allowed = (low >= least) & (low <= most) & (high >= least) & (high <= most)
         # Up to the first that is refused, which the step itself will do.

@@ -20,6 +20,7 @@ from pamiq_sched.optim import (
     build_optimizer,
     build_scheduler,
     constant_schedule,
+    curves,
     register_scheduler,
 )
 from pamiq_sched.optim.curves import Curve
@@ -550,7 +551,7 @@ REFUSED = [
     ({"name": "MultiStepLR", "milestones": [3, "5"]}, TypeError, "got the string '5'"),
     ({**STEP, "schedule_target": "clip", "default_value": "1"}, TypeError, "'default_value' of StepLR"),
     (sequence(["3"], HALVE, HALVE), TypeError, "got the string '3'"),
-    (sequence(3, HALVE, HALVE), TypeError, "milestones of SequentialLR are a list of steps, got 3"),
+    (sequence(3, HALVE, HALVE), TypeError, "milestones of a sequence are a list of steps, got 3"),
     (sequence([2.5], HALVE, HALVE), TypeError, "a milestone must be a whole number"),
     (sequence([0], HALVE, HALVE), ValueError, "a milestone must be a whole number of at least 1"),
     (sequence([3], HALVE), ValueError, "one fewer than schedulers, got .3. for 1"),
@@ -685,3 +686,20 @@ def test_an_optimizer_to_import():
 def test_an_optimizer_is_refused_with_the_way_out(config, error, match):
     with pytest.raises(error, match=match):
         build_optimizer(nn.Linear(1, 1), config)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"name": "StepLR", "step_size": 0}, "step_size of StepLR"),
+        ({"name": "CosineAnnealingLR", "T_max": 0}, "T_max of CosineAnnealingLR"),
+        ({"name": "StepLR", "step_size": 3, "last_epoch": 5}, "'last_epoch'"),
+    ],
+)
+def test_what_torch_would_stumble_over_later_is_refused_at_once(config, message):
+    with pytest.raises(ValueError, match=message):
+        build_scheduler(adamw(), config)
+
+
+def test_only_curves_that_can_be_made_go_by_a_name():
+    assert not {"Curve", "EndlessCurve", "TransitionCurve"} & set(curves.curve_names())

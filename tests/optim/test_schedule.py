@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import pytest
 import torch
@@ -254,11 +255,14 @@ def test_a_refusal_of_what_was_worked_out_ahead_comes_at_its_step_and_names_the_
     assert schedule.last_epoch == 2
 
 
-def test_what_overflows_is_refused_at_its_step():
-    schedule = Schedule(make_optimizer(), ExponentialCurve(1e100))
-    run(schedule, 3)
-    with pytest.raises(ValueError, match="t = 4"):
-        schedule.step()
+@pytest.mark.parametrize(("rates", "steps"), [([0.1], 3), ([0.0, 0.1], 3), ([1e200], 1)])
+def test_what_overflows_is_refused_at_its_step(rates, steps):
+    schedule = Schedule(make_optimizer(lr=rates), ExponentialCurve(1e100))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* is 0 in param group")
+        run(schedule, steps)
+        with pytest.raises(ValueError, match=f"t = {steps + 1}"):
+            schedule.step()
 
 
 def test_a_domain_of_one_s_own_is_kept(monkeypatch):
@@ -290,6 +294,7 @@ def test_a_domain_of_one_s_own_is_kept(monkeypatch):
         ({"samples_per_step": 0, "by": "samples"}, ValueError, "at least 1"),
         ({"on_changed_curve": "guess"}, ValueError, "refuse"),
         ({"default_value": math.nan, "schedule_target": "x"}, ValueError, "finite"),
+        ({"default_value": 1.0, "schedule_target": "x", "curve": lambda t: math.nan}, ValueError, "nan"),
     ],
 )
 def test_bad_arguments_are_refused_and_the_optimizer_stays(arguments, error, message):

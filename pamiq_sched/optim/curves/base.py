@@ -60,10 +60,10 @@ class Curve(ABC):
     """Whether ``_function()`` takes care of t > end itself; that saves the call of a wrapper."""
 
     @override
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, is_base: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.__name__.startswith("_"):
-            return  # a base of others
+        if is_base:
+            return  # of others, and none that a config could name
         other = _classes.get(cls.__name__, cls)
         # One that is defined again, as notebooks do, takes the place of the former.
         if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -279,7 +279,7 @@ class Curve(ABC):
 
 
 @dataclass(frozen=True, repr=False)
-class EndlessCurve(Curve):
+class EndlessCurve(Curve, is_base=True):
     """A curve that never comes to rest, or that was never in motion."""
 
     @property
@@ -289,7 +289,7 @@ class EndlessCurve(Curve):
 
 
 @dataclass(frozen=True, repr=False)
-class TransitionCurve(Curve):
+class TransitionCurve(Curve, is_base=True):
     """A curve from one value to another."""
 
     start: float

@@ -1,8 +1,8 @@
 """Schedulers that take others along which torch's own cannot: plateaus, schedules of ours, timm's.
 
 Each member moves a value of its own that starts from the base; what they make together is written. What a member
-would move beside it, as OneCycleLR moves the momentum, stays where it is. Made on a stand-in, so by :func:`~pamiq_sched.optim.arbitrary_schedule_factory` or from a config. Belongs to the thread that
-steps it.
+would move beside it, as OneCycleLR moves the momentum, stays where it is. Made on a stand-in, so by
+:func:`~pamiq_sched.optim.arbitrary_schedule_factory` or from a config. Belongs to the thread that steps it.
 """
 
 from __future__ import annotations

@@ -227,8 +227,8 @@ def extend_optimizer(
         The same optimizer.
 
     Raises:
-        TypeError: If the value is no real number (a bool is none) or the name no string.
-        ValueError: If the value is not finite, or the name is ``"params"`` or has brackets.
+        TypeError: If the value is no finite real number (a bool is none), or the name no string.
+        ValueError: If the name is ``"params"`` or has brackets.
 
     Example:
         >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
@@ -237,7 +237,10 @@ def extend_optimizer(
     """
     if Address.parse(name).index is not None:
         raise ValueError(f"{name!r} is an element of a tuple; only a whole key can be added")
-    value = _checks.real(f"the default value of {name!r}", default_value)
+    try:
+        value = _checks.real(f"the default value of {name!r}", default_value)
+    except ValueError as error:  # torch-schedule-anything's word for what is no number to it
+        raise TypeError(*error.args) from None
     for group in optimizer.param_groups:
         if overwrite_values or name not in group:
             group[name] = value

@@ -573,7 +573,7 @@ REFUSED = [
     ({**STEP, "schedule_target": "params"}, ValueError, "schedule_target must be a key"),
     ({**STEP, "schedule_target": 3}, TypeError, "schedule_target must be a string"),
     ({**STEP, "schedule_target": "clip", "default_value": True}, TypeError, "default value of 'clip'"),
-    ({**STEP, "schedule_target": "clip", "default_value": math.nan}, ValueError, "default value of 'clip'"),
+    ({**STEP, "schedule_target": "clip", "default_value": math.nan}, TypeError, "default value of 'clip'"),
     ({"name": "ConstantCurve", "value": -1.0}, ValueError, "lr must be a finite real number of at least 0"),
     (
         {"name": "ConstantCurve", "value": -1.0, "schedule_target": "eps2", "default_value": 1.0, "mode": "abs"},

@@ -293,7 +293,7 @@ def test_a_domain_of_one_s_own_is_kept(monkeypatch):
         ({"samples_per_step": 5}, ValueError, 'by="samples"'),
         ({"samples_per_step": 0, "by": "samples"}, ValueError, "at least 1"),
         ({"on_changed_curve": "guess"}, ValueError, "refuse"),
-        ({"default_value": math.nan, "schedule_target": "x"}, ValueError, "finite"),
+        ({"default_value": math.nan, "schedule_target": "x"}, TypeError, "finite"),
         ({"default_value": 1.0, "schedule_target": "x", "curve": lambda t: math.nan}, ValueError, "nan"),
     ],
 )

@@ -66,7 +66,7 @@ def arbitrary_schedule_factory(
 
     Raises:
         KeyError: If a group lacks the hyperparameter and there is no default.
-        TypeError: If the hyperparameter is not a number.
+        TypeError: If the hyperparameter is not a number, or the factory returns no scheduler.
         ValueError: If the factory made a scheduler of something else than what it was given.
 
     Example:
@@ -85,6 +85,8 @@ def arbitrary_schedule_factory(
             extend_optimizer(optimizer, schedule_target, default_value)
         stand_in = StandIn(optimizer, Address.parse(schedule_target))
         schedule = schedule_factory(stand_in)
+        if not hasattr(schedule, "step"):
+            raise TypeError(f"schedule_factory must return the scheduler that it made, got {schedule!r}")
         if getattr(schedule, "optimizer", stand_in) is not stand_in:
             raise ValueError(
                 f"schedule_factory must make its scheduler on the optimizer that it is given, which stands for "

@@ -246,6 +246,11 @@ def test_a_default_value_is_given_to_all_groups():
     assert [group["clip"] for group in optimizer.param_groups] == [4.0] * 3
 
 
+def test_a_factory_that_returns_nothing_is_refused():
+    with pytest.raises(TypeError, match="must return the scheduler that it made, got None"):
+        arbitrary_schedule_factory(_optimizer(), lambda stand_in: None)
+
+
 def test_a_scheduler_of_the_outer_optimizer_is_refused_and_leaves_no_trace():
     optimizer = _optimizer()
     before = [dict(group) for group in optimizer.param_groups]

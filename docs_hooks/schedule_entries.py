@@ -381,6 +381,84 @@ TORCH: dict[str, dict[str, Any]] = {
     "OneCycleLR": {"max_lr": 1.0, "total_steps": 101},
     "SWALR": {"swa_lr": 0.05, "anneal_epochs": 40},
 }
+# What the classes of others work out: a formula, and what is in it beside the base b and the step t.
+FORMULAS: dict[str, tuple[str, str]] = {
+    "LambdaLR": (r"v(t) = b\,\lambda(t)", "λ is `lr_lambda`."),
+    "MultiplicativeLR": (r"v(t) = v(t - 1)\,\lambda(t)", "λ is `lr_lambda`."),
+    "StepLR": (r"v(t) = b\,\gamma^{\lfloor t / s \rfloor}", "s is `step_size`."),
+    "MultiStepLR": (r"v(t) = b\,\gamma^{n(t)}", "n(t) is the number of milestones up to t."),
+    "ConstantLR": (
+        r"v(t) = \begin{cases} b\,f & t < T \\ b & t \ge T \end{cases}",
+        "f is `factor`, T `total_iters`.",
+    ),
+    "LinearLR": (
+        r"v(t) = b \left(f_0 + (f_1 - f_0) \min\left(1, \frac{t}{T}\right)\right)",
+        "The factors are `start_factor` and `end_factor`, T is `total_iters`.",
+    ),
+    "ExponentialLR": (r"v(t) = b\,\gamma^t", ""),
+    "SequentialLR": (r"v(t) = v_i(t - m_i), \quad m_i \le t < m_{i + 1}", "The m are 0 and the milestones."),
+    "PolynomialLR": (
+        r"v(t) = b \left(1 - \min\left(1, \frac{t}{T}\right)\right)^p",
+        "T is `total_iters`, p `power`.",
+    ),
+    "CosineAnnealingLR": (
+        r"v(t) = e + \frac{1}{2} (b - e) \left(1 + \cos \pi \frac{t}{T}\right)",
+        "e is `eta_min`, T `T_max`.",
+    ),
+    "ChainedScheduler": (r"v(t) = b \prod_i \frac{v_i(t)}{b}", "Where the members only multiply."),
+    "ReduceLROnPlateau": (
+        r"v \leftarrow \max(f\,v, v_{min})",
+        "Whenever the metric has not improved for more than `patience` steps; f is `factor`.",
+    ),
+    "CyclicLR": (
+        r"v(t) = v_0 + (v_1 - v_0) \begin{cases} x / r & x \le r \\ (1 - x) / (1 - r) & x > r \end{cases}, \quad "
+        r"x = \frac{t}{T} - \left\lfloor \frac{t}{T} \right\rfloor",
+        "From `base_lr` to `max_lr`; T is the length of a cycle, r the part of it that goes up; in the mode "
+        "`triangular`.",
+    ),
+    "CosineAnnealingWarmRestarts": (
+        r"v = e + \frac{1}{2} (b - e) \left(1 + \cos \pi \frac{c}{T_i}\right), \quad T_i = T_0\,T_{mult}^i",
+        "c is the step within cycle i, e `eta_min`.",
+    ),
+    "OneCycleLR": (
+        r"v(t) = a + \frac{1}{2} (z - a) (1 - \cos \pi p)",
+        "p goes from 0 to 1 in each phase: first from a = `max_lr / div_factor` to z = `max_lr`, then from there "
+        "to `max_lr / div_factor / final_div_factor`.",
+    ),
+    "SWALR": (
+        r"v(t) = \alpha\,s + (1 - \alpha)\,b, \quad "
+        r"\alpha = \frac{1}{2} \left(1 - \cos \pi \min\left(1, \frac{t}{T}\right)\right)",
+        "s is `swa_lr`, T `anneal_epochs`.",
+    ),
+    "CosineLRScheduler": (
+        r"v = e + \frac{1}{2} (b\,\delta^i - e) \left(1 + \cos \pi \frac{c^k}{T_i^k}\right)",
+        "c is the step within cycle i of the length T; δ is `cycle_decay`, k `k_decay`, e `lr_min`.",
+    ),
+    "TanhLRScheduler": (
+        r"v = e + \frac{1}{2} (b\,\delta^i - e) \left(1 - \tanh(l\,(1 - p) + u\,p)\right), \quad "
+        r"p = \frac{c}{T_i}",
+        "c is the step within cycle i of the length T; l is `lb`, u `ub`, e `lr_min`.",
+    ),
+    "PolyLRScheduler": (
+        r"v = e + (b\,\delta^i - e) \left(1 - \frac{c^k}{T_i^k}\right)^p",
+        "c is the step within cycle i of the length T; p is `power`, k `k_decay`, e `lr_min`.",
+    ),
+    "StepLRScheduler": (r"v(t) = b\,r^{\lfloor t / d \rfloor}", "r is `decay_rate`, d `decay_t`."),
+    "MultiStepLRScheduler": (
+        r"v(t) = b\,r^{n(t + 1)}",
+        "n(t) is the number of milestones up to t, r `decay_rate`.",
+    ),
+    "PlateauLRScheduler": (
+        r"v \leftarrow \max(r\,v, v_{min})",
+        "Whenever the metric has not improved for more than `patience_t` steps; r is `decay_rate`.",
+    ),
+    "WSDLRScheduler": (
+        r"v(t) = e + (b\,s(t) - e)\,d(p), \quad "
+        r"p = \max\left(0, \min\left(1, \frac{t - w - T + D}{D}\right)\right)",
+        "w is `warmup_t`, T `t_initial`, D `decay_t`, e `lr_min`; s is `stable_fn`; d is `decay_fn`, from 1 to 0.",
+    ),
+}
+
 TIMM: dict[str, dict[str, Any]] = {
     "CosineLRScheduler": {"t_initial": 80, "lr_min": 0.1, "warmup_t": 10, "warmup_lr_init": 0.01},
     "MultiStepLRScheduler": {"decay_t": [30, 60, 80], "decay_rate": 0.5},

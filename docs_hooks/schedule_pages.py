@@ -15,7 +15,7 @@ import griffe
 import matplotlib as mpl
 from latex2mathml.converter import convert
 from matplotlib.figure import Figure
-from schedule_entries import REBOUND, Entry, Page, Shown, pages
+from schedule_entries import FORMULAS, REBOUND, Entry, Page, Shown, pages
 
 from pamiq_sched.optim import curves
 
@@ -111,10 +111,13 @@ def _own_entry(entry: Entry) -> str:
 def _foreign_entry(entry: Entry) -> str:
     """Return an entry that leaves the details to its owner."""
     summary = (inspect.getdoc(entry.of) or "").partition("\n\n")[0] if "__doc__" in vars(entry.of) else ""
+    formula, meaning = FORMULAS[entry.of.__name__]
     parts = [
         f"## {entry.name}",
         _line(summary),
         f"```py\n{signature(entry)}\n```",
+        mathml(formula, display="block"),
+        meaning,
         _picture_of(entry),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -124,3 +124,11 @@ def test_a_chain_rebounds_where_a_sequence_has_come_to_its_end():
     assert chained[90] < 1e-5
     assert chained[100] > 0.02
     assert sequential[100] < 1e-5
+
+
+def test_every_scheduler_of_others_has_its_formula():
+    foreign = [entry for page in schedule_entries.pages() if not page.is_ours for entry in page.entries]
+    assert len(foreign) > 16
+    assert {entry.of.__name__ for entry in foreign} == set(schedule_entries.FORMULAS)
+    for formula, _ in schedule_entries.FORMULAS.values():
+        assert "<math" in schedule_pages.mathml(formula, display="block")

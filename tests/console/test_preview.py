@@ -51,7 +51,7 @@ def test_it_writes_a_picture_and_says_where(config, capsys, tmp_path):
         ("{name: CosineAnealingLR, T_max: 3}", "did you mean 'CosineAnnealingLR'"),
         ("{name: StepLR, step_siz: 3}", "did you mean 'step_size'"),
         ("{name: StepLR}", "lacks 'step_size'"),
-        ("{name: StepLR, step_size: 0}", "ZeroDivisionError: "),
+        ("{name: StepLR, step_size: 0}", "step_size of StepLR must be a finite number above 0, got 0"),
         ("{name: ExponentialLR, gamma: -1.0}", "lr must be a finite real number of at least 0.0, got -1.0"),
         ("{name: StepLR, step_size: '3'}", "must be a number"),
         ("{name: StepLR, step_size: '${nowhere}'}", "nowhere"),

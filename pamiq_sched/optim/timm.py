@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
@@ -95,7 +96,7 @@ class TimmScheduler(LRScheduler):
         self._inner = self._class(optimizer, **self.parameters)
         self.last_epoch = 0
         self._step_count = 1
-        self._last_lr = [group["lr"] for group in optimizer.param_groups]
+        self._last_lr = _values(optimizer)
 
     @property
     def takes_metric(self) -> bool:
@@ -117,7 +118,7 @@ class TimmScheduler(LRScheduler):
         advance(t, metric)
         self.last_epoch = t
         self._step_count += 1
-        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+        self._last_lr = _values(self.optimizer)
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -152,6 +153,12 @@ class TimmScheduler(LRScheduler):
         self.parameters, self._inner = parameters, inner
         self.last_epoch = _checks.count("last_epoch in the state", state_dict["last_epoch"])
         self._step_count = self.last_epoch + 1
+
+
+def _values(optimizer: Optimizer) -> list[Any]:
+    """The present values, tensors as copies: others may read them while the next step fills those."""
+    values = [group["lr"] for group in optimizer.param_groups]
+    return [value.clone() if isinstance(value, torch.Tensor) else value for value in values]
 
 
 def _saved(parameters: Mapping[str, Any]) -> dict[str, Any]:

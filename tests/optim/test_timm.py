@@ -129,6 +129,17 @@ def test_warmup_and_cosine_have_the_known_values(prefix, expected, t_in_epochs):
     assert got == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_last_values_stay_as_they_were_when_a_tensor_is_filled_again():
+    optimizer = _optimizer(1, True)
+    schedule = arbitrary_schedule_factory(
+        optimizer, lambda o: TimmScheduler(o, "StepLRScheduler", {"decay_t": 1, "decay_rate": 0.5})
+    )
+    (before,) = schedule.get_last_lr()
+    value = before.item()
+    schedule.step()
+    assert before.item() == value != optimizer.param_groups[0]["lr"].item()
+
+
 def test_the_plateau_without_warmup_keeps_its_value():
     optimizer = _optimizer()
     schedule = arbitrary_schedule_factory(optimizer, lambda o: TimmScheduler(o, "PlateauLRScheduler", {}))

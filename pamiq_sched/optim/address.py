@@ -191,6 +191,10 @@ for _key in ("betas", "rho"):
     register_domain(_key, least=0.0, below=1.0)
 
 
+LR = Address("lr")
+"""The learning rate, which is all that most schedulers know."""
+
+
 def domain_of(address: Address) -> Domain:
     """Return the values that are allowed at an address; any finite one if nothing was registered."""
     return _DOMAINS.get(str(address)) or _DOMAINS.get(address.key) or Domain()

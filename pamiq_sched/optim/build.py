@@ -257,7 +257,7 @@ def _plan_curve(name: str, node: dict[str, Any]) -> _Plan:
     if "schedule_name" in options:
         options["name"] = options.pop("schedule_name")
     if name == "Schedule":
-        for key in sorted({*node, "curve"} ^ {"curve"}):
+        for key in sorted(set(node) - {"curve"}):
             raise ValueError(_checks.unknown(f"parameter of {name}", key, {"curve", *_OF_SCHEDULE, *_BOOKKEEPING}))
         if "curve" not in node:
             raise TypeError("the config of a Schedule lacks 'curve', the config of one")

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from pamiq_sched import _checks
-from pamiq_sched.optim.address import Address
+from pamiq_sched.optim.address import LR
 from pamiq_sched.optim.factory import arbitrary_schedule_factory
 from pamiq_sched.optim.plateau import takes_metric
 from pamiq_sched.optim.stand_in import StandIn
@@ -43,7 +43,7 @@ class Composite(LRScheduler):
         self.optimizer: StandIn = optimizer
         self.last_epoch = 0
         self._step_count = 1
-        self.base_lrs = [Address("lr").read(group) for group in optimizer.param_groups]
+        self.base_lrs = [LR.read(group) for group in optimizer.param_groups]
         # Each sees the bases: nothing is written before all are made.
         self.members = [_held(optimizer, factory) for factory in factories]
         if not self.members:

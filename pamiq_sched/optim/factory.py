@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import (
 from typing_extensions import override
 
 from pamiq_sched import _checks
-from pamiq_sched.optim.address import Address, extend_optimizer
+from pamiq_sched.optim.address import LR, extend_optimizer
 from pamiq_sched.optim.plateau import MetricOrNone, takes_metric
 from pamiq_sched.optim.schedule import OnChangedCurve, Schedule
 from pamiq_sched.optim.stand_in import StandIn, name_at, require_optimizer, restoring
@@ -83,7 +83,7 @@ def arbitrary_schedule_factory(
     with restoring(optimizer):
         if default_value is not None:
             extend_optimizer(optimizer, schedule_target, default_value)
-        stand_in = StandIn(optimizer, Address.parse(schedule_target))
+        stand_in = StandIn(optimizer, schedule_target)
         schedule = schedule_factory(stand_in)
         if not hasattr(schedule, "step"):
             raise TypeError(f"schedule_factory must return the scheduler that it made, got {schedule!r}")
@@ -122,7 +122,7 @@ class OnTarget(LRScheduler):
     @property
     def name(self) -> str:
         """The hyperparameter."""
-        return name_at(self.optimizer, Address("lr"))
+        return name_at(self.optimizer, LR)
 
     @override
     def step(self, *args: Any, **kwargs: Any) -> None:

@@ -25,11 +25,11 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from pamiq_sched import _checks
 from pamiq_sched.clock import Clock
 from pamiq_sched.optim._terminal import panel
-from pamiq_sched.optim.address import Address, Group, domain_of
+from pamiq_sched.optim.address import LR, Address, Group, domain_of
 from pamiq_sched.optim.build import Config, build_optimizer, build_scheduler, read_config
 from pamiq_sched.optim.plateau import MetricOrNone
 from pamiq_sched.optim.schedule import Schedule
-from pamiq_sched.optim.stand_in import StandIn, name_at, require_optimizer
+from pamiq_sched.optim.stand_in import copied, name_at, require_optimizer, underlying
 from pamiq_sched.optim.synchronous import SynchronousSchedule
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -271,7 +271,7 @@ def _stepped(schedule: LRScheduler, steps: int) -> dict[str, Array]:
     """Step a copy; return the values of what it is for, and of all else that it moves."""
     shadow, optimizer = _shadowed(schedule)
     groups = optimizer.param_groups
-    target = name_at(schedule.optimizer, Address("lr"))
+    target = name_at(schedule.optimizer, LR)
     addresses = {target: Address.parse(target)}
     if target == "lr":
         addresses |= {name: Address.parse(name) for name in _numbers_in(groups) if name not in addresses}
@@ -322,20 +322,11 @@ class _Shadow(Optimizer):
     def __init__(self, groups: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any]) -> None:
         # Not Optimizer.__init__, which wants parameters.
         self.param_groups = [
-            {key: [] if key == "params" else _copied(value) for key, value in group.items()} for group in groups
+            {key: [] if key == "params" else copied(value) for key, value in group.items()} for group in groups
         ]
         self.defaults = dict(defaults)
         self.state = defaultdict(dict)
         _mark_as_stepped(self)
-
-
-def _copied(value: Any) -> Any:
-    """Return a value that shares no tensor with the one given."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if type(value) in {tuple, list}:
-        return type(value)(_copied(element) for element in value)
-    return value
 
 
 def _no_step(*_args: Any) -> None:
@@ -358,12 +349,11 @@ def _shadowed(schedule: LRScheduler) -> tuple[LRScheduler, Optimizer]:
         if isinstance(part, Clock):
             memo[id(part)] = part
         else:
-            _shadow_of(part, memo)
+            # A stand-in is copied with the schedule; the optimizer behind it is not.
+            optimizer = underlying(part)
+            memo.setdefault(id(optimizer), _Shadow(optimizer.param_groups, optimizer.defaults))
     shadow = copy.deepcopy(schedule, memo)
-    optimizer = shadow.optimizer
-    while isinstance(optimizer, StandIn):
-        optimizer = optimizer.optimizer
-    return shadow, optimizer
+    return shadow, underlying(shadow.optimizer)
 
 
 def _parts(thing: Any, seen: set[int]) -> Iterator[Any]:
@@ -382,21 +372,3 @@ def _parts(thing: Any, seen: set[int]) -> Iterator[Any]:
     elif isinstance(thing, LRScheduler) or isinstance(getattr(thing, "optimizer", None), Optimizer):
         for value in vars(thing).values():
             yield from _parts(value, seen)
-
-
-def _shadow_of(optimizer: Optimizer, memo: dict[int, Any]) -> Optimizer:
-    """Return what takes the place of an optimizer, or of what stands in for one, and note it for deepcopy()."""
-    if id(optimizer) not in memo:
-        if isinstance(optimizer, StandIn):
-            shadow: Any = StandIn(
-                _shadow_of(optimizer.optimizer, memo), optimizer.address, held=optimizer.held is not None
-            )
-            shadow.take_notes([{key: _copied(value) for key, value in kept.items()} for kept in optimizer.notes()])
-            shadow.write(optimizer.values())
-            shadow.t, shadow.count = optimizer.t, optimizer.count
-            _mark_as_stepped(shadow)
-        else:
-            shadow = _Shadow(optimizer.param_groups, optimizer.defaults)
-        memo[id(optimizer)] = shadow
-    found: Optimizer = memo[id(optimizer)]
-    return found

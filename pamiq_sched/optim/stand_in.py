@@ -19,13 +19,12 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from pamiq_sched import _checks
-from pamiq_sched.optim.address import Address, Domain, domain_of, refusal
+from pamiq_sched.optim.address import LR, Address, Domain, domain_of, refusal
 
 # What schedulers note down in a param group; those of others mean nothing to ours.
 _NOTES = {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"}
 # Layer-wise scales of the learning rate, as timm's optimizers set them; no other target has a part in them.
 _OF_LR_ONLY = {"lr_scale"}
-_LR = Address("lr")
 
 
 class StandIn(Optimizer):
@@ -148,13 +147,12 @@ class StandIn(Optimizer):
 
     def values(self) -> list[Any]:
         """The present values, tensors as copies."""
-        values = [group["lr"] for group in self.param_groups]
-        return [value.clone() if isinstance(value, torch.Tensor) else value for value in values]
+        return [copied(group["lr"]) for group in self.param_groups]
 
     def notes(self) -> list[dict[str, Any]]:
         """What schedulers keep beside ``lr``, and what they move with it, by param group."""
         moved = sorted(self.moved)
-        return [{**group.notes, **{key: _copied(group.real[key]) for key in moved}} for group in self.param_groups]
+        return [{**group.notes, **{key: copied(group.real[key]) for key in moved}} for group in self.param_groups]
 
     def write(self, values: Sequence[Any]) -> None:
         """Put back what :meth:`values` returned."""
@@ -185,7 +183,7 @@ class StandIn(Optimizer):
         """
         if len(self.optimizer.param_groups) != self.count:
             raise RuntimeError(
-                f"param group {self.count} was added after the {owner} of {name_at(self, _LR)!r} was made, "
+                f"param group {self.count} was added after the {owner} of {name_at(self, LR)!r} was made, "
                 "which cannot take it up; add all groups first, or use a Schedule with a curve, which takes "
                 "up later ones"
             )
@@ -201,7 +199,7 @@ class StandIn(Optimizer):
             value = value.item()
         if value.__class__ is float and self.domain.least <= value <= self.domain.most:
             return value
-        name = name_at(self, _LR)
+        name = name_at(self, LR)
         try:
             number = _checks.real(f"{name} of param group {index} at t = {self.t}", value)
         except ValueError:
@@ -288,7 +286,7 @@ class _Group(MutableMapping[str, Any]):
             self._put(self.real, key, value)  # OneCycleLR and CyclicLR move the momentum with the learning rate
         else:
             # Not the tensor that lr is, which is filled with other values later.
-            self._put(self.notes, key, value.clone() if isinstance(value, torch.Tensor) else value)
+            self._put(self.notes, key, copied(value))
 
     def _put(self, where: MutableMapping[str, Any], key: str, value: Any) -> None:
         if key in where:
@@ -331,7 +329,7 @@ class _Group(MutableMapping[str, Any]):
         return sum(1 for _ in self)
 
     def _is_hidden(self, key: str) -> bool:
-        return key in _NOTES or (key in _OF_LR_ONLY and name_at(self._stand_in, _LR) != "lr")
+        return key in _NOTES or (key in _OF_LR_ONLY and name_at(self._stand_in, LR) != "lr")
 
 
 def underlying(optimizer: Optimizer) -> Optimizer:
@@ -392,11 +390,11 @@ def restoring(optimizer: Optimizer) -> Iterator[None]:
         raise
 
 
-def _copied(value: Any) -> Any:
-    """A value apart from the tensors in it, which are filled with others later."""
-    if isinstance(value, tuple | list):
-        return type(value)(map(_copied, value))
-    return value.clone() if isinstance(value, torch.Tensor) else value
+def copied(value: Any) -> Any:
+    """Return a value that shares no tensor with the one given: those are filled with other values later."""
+    if type(value) in {tuple, list}:
+        return type(value)(map(copied, value))
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
 def _kept(value: Any) -> Any:

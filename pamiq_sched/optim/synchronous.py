@@ -19,13 +19,12 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
 from pamiq_sched import _checks
-from pamiq_sched.optim.address import Address
+from pamiq_sched.optim.address import LR, Address
 from pamiq_sched.optim.lockstep import Lockstep
 from pamiq_sched.optim.plateau import takes_metric
 from pamiq_sched.optim.schedule import OnChangedCurve, Schedule
 from pamiq_sched.optim.stand_in import name_at, underlying
 
-_LR = Address("lr")
 _last_values = attrgetter("_last_lr")  # what every LRScheduler replaces at each step
 
 
@@ -168,7 +167,7 @@ class SynchronousSchedule(LRScheduler):
         """Return the last learning rates; those that the optimizer has if none of the schedules moves them."""
         if "lr" in self.schedules:
             return self.get_last_schedule("lr")
-        return [_LR.read(group) for group in self.optimizer.param_groups]
+        return [LR.read(group) for group in self.optimizer.param_groups]
 
     def snapshot(self) -> Snapshot:
         """Return all values as they were after one and the same step; callable from any thread."""
@@ -251,14 +250,14 @@ class SynchronousSchedule(LRScheduler):
 def _name(schedule: LRScheduler) -> str:
     if isinstance(schedule, Schedule):
         return schedule.name
-    return name_at(schedule.optimizer, _LR)
+    return name_at(schedule.optimizer, LR)
 
 
 def _targets(schedule: LRScheduler) -> tuple[str, set[int]]:
     """What a schedule moves, and in which param groups."""
     if isinstance(schedule, Schedule):
         return name_at(schedule.optimizer, schedule.address), set(schedule.indices)
-    return name_at(schedule.optimizer, _LR), set(range(len(schedule.optimizer.param_groups)))
+    return name_at(schedule.optimizer, LR), set(range(len(schedule.optimizer.param_groups)))
 
 
 def _moves_momentum(schedule: LRScheduler) -> bool:
@@ -292,4 +291,4 @@ def _refuse_collisions(members: list[LRScheduler]) -> None:
 def _write_last(schedule: LRScheduler) -> None:
     """Write the values that a scheduler of torch's own says it wrote last, which its loading does not."""
     for group, value in zip(schedule.optimizer.param_groups, schedule.get_last_lr(), strict=True):
-        _LR.write(group, float(value))
+        LR.write(group, float(value))

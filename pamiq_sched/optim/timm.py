@@ -15,13 +15,13 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.optim.plateau import refuse_nan
+from pamiq_sched.optim.stand_in import copied
 
 _loading = threading.Lock()
 _loaded: ModuleType | None = None  # timm.scheduler; guarded by _loading
@@ -157,8 +157,7 @@ class TimmScheduler(LRScheduler):
 
 def _values(optimizer: Optimizer) -> list[Any]:
     """The present values, tensors as copies: others may read them while the next step fills those."""
-    values = [group["lr"] for group in optimizer.param_groups]
-    return [value.clone() if isinstance(value, torch.Tensor) else value for value in values]
+    return [copied(group["lr"]) for group in optimizer.param_groups]
 
 
 def _saved(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,10 @@ import math
 import os
 import re
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 T = TypeVar("T")
+
+Write = Callable[[], None]
+
+# The writes that save() puts off in this context, if it does.
+_deferred: ContextVar[deque[Write] | None] = ContextVar("_deferred", default=None)
 
 
 class _Encoder:
@@ -196,8 +204,25 @@ def _referred(table: dict[str, Any], name: str) -> Any:
     return table[name]
 
 
+@contextmanager
+def deferring() -> Iterator[deque[Write]]:
+    """Let :func:`save` copy within the block and write later: a copy takes a fraction of the time of a write.
+
+    Yields:
+        The writes, in order; each holds its copy until it is let go, and raises what :func:`save` would have.
+    """
+    writes: deque[Write] = deque()
+    token = _deferred.set(writes)
+    try:
+        yield writes
+    finally:
+        _deferred.reset(token)
+
+
 def save(value: object, path: Path) -> None:
     """Write a value as ``path.json`` and, where it has any, tensors and arrays beside it.
+
+    While a system saves itself, the value is copied here and written when the threads run again.
 
     Args:
         value: See :func:`encode`.
@@ -207,15 +232,27 @@ def save(value: object, path: Path) -> None:
         TypeError: Naming the path of a part that cannot be written; nothing is written then.
         OSError: If the disk refuses.
     """
-    structure, tensors, arrays = encode(value)
+    write = partial(_write, path, *encode(value))
+    writes = _deferred.get()
+    if writes is None:
+        write()
+    else:
+        writes.append(write)
+
+
+def _write(
+    path: Path, structure: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray[Any, Any]]
+) -> None:
     document = {"format": FORMAT_VERSION, "value": structure, "tensors": len(tensors), "arrays": len(arrays)}
     if tensors:
         import safetensors.torch as safetensors_torch  # noqa: PLC0415 - see _is_tensor
 
-        _write(safetensors_torch.save_file, tensors, _beside(path, ".safetensors"))
+        _write_table(safetensors_torch.save_file, tensors, _beside(path, ".safetensors"))
     if arrays:
-        _write(safetensors_numpy.save_file, arrays, _beside(path, ".arrays.safetensors"))
-    _beside(path, ".json").write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
+        _write_table(safetensors_numpy.save_file, arrays, _beside(path, ".arrays.safetensors"))
+    with _beside(path, ".json").open("w", encoding="utf-8") as file:
+        # Not dumps(): in one piece, a long document would hold the GIL, and with it the agent.
+        json.dump(document, file, allow_nan=False)
 
 
 def load(path: Path) -> Any:
@@ -246,7 +283,7 @@ def load(path: Path) -> Any:
     return decode(document["value"], tensors, arrays)
 
 
-def _write(save_file: Callable[[dict[str, T], Path], None], table: dict[str, T], file: Path) -> None:
+def _write_table(save_file: Callable[[dict[str, T], Path], None], table: dict[str, T], file: Path) -> None:
     try:
         save_file(table, file)
     except SafetensorError as error:

@@ -1,8 +1,8 @@
 """Save many components as one directory that is there whole or not at all.
 
-A save is staged in a hidden directory, made durable, and published by an atomic rename: whoever lists the
-states sees complete ones only. Belongs to the control thread; staging needs every other thread to stand
-still, publishing does not.
+A save is staged: components copy what they hold, or write it into a hidden directory. Then it is written out,
+made durable, and published by an atomic rename: whoever lists the states sees complete ones only. Belongs to the
+control thread; staging needs every other thread to stand still, publishing does not.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from pamiq_sched import _checks
 from pamiq_sched.lifecycle import PersistentStateMixin
+from pamiq_sched.state import codec
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -25,12 +27,16 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class StagedState:
-    """A state that is written but not yet durable, nor visible."""
+    """A state that is taken but not yet written whole, durable or visible."""
 
     directory: Path
-    """Where it lies now."""
+    """Where it is written."""
     name: str
     """What it will be called, unless that is taken by then."""
+    manifest: dict[str, Any]
+    """What it says about itself."""
+    writes: deque[codec.Write]
+    """What is still to be written."""
 
 
 class StateStore:
@@ -78,7 +84,9 @@ class StateStore:
         return self.publish(self.stage())
 
     def stage(self, *, crashed: bool = False) -> StagedState:
-        """Write every component into a hidden directory, while nothing changes them.
+        """Take the state of every component, while nothing changes them.
+
+        What they save by the codec is copied, and written by :meth:`publish`; other files are written here.
 
         Args:
             crashed: Mark it as the state of a run that an error ended, not to be resumed from by default.
@@ -93,22 +101,25 @@ class StateStore:
         directory = self.states_dir / f".staging-{uuid.uuid4().hex}"
         try:
             directory.mkdir()
-            for name, component in self._components.items():
-                component.save_state(directory / name)
-            manifest = {"format": FORMAT_VERSION, "crashed": crashed, "components": list(self._components)}
-            (directory / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+            with codec.deferring() as writes:
+                for name, component in self._components.items():
+                    component.save_state(directory / name)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        return StagedState(directory, state_name)
+        manifest = {"format": FORMAT_VERSION, "crashed": crashed, "components": list(self._components)}
+        return StagedState(directory, state_name, manifest, writes)
 
     def publish(self, staged: StagedState) -> Path:
-        """Make a staged state durable, then visible; return its directory.
+        """Write a staged state out, make it durable, then visible; return its directory.
 
         Raises:
             OSError: If the disk refuses; the staged files are removed.
         """
         try:
+            while staged.writes:
+                staged.writes.popleft()()  # and its copy is let go
+            (staged.directory / MANIFEST).write_text(json.dumps(staged.manifest, indent=1), encoding="utf-8")
             for folder, _, files in os.walk(staged.directory):
                 for file in files:
                     _fsync(Path(folder, file))

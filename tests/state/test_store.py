@@ -3,11 +3,14 @@
 import errno
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pamiq_sched import LatestStatesKeeper, PersistentStateMixin, StateStore
+from pamiq_sched.state import StateDictMixin, codec
 
 
 class Component(PersistentStateMixin):
@@ -206,6 +209,54 @@ def test_a_staged_state_holds_what_was_when_it_was_staged(tmp_path):
     component.text = "later"
     store.load_state(store.publish(staged))
     assert component.text == "then"
+
+
+class Numbers(StateDictMixin):
+    """Keeps an array by the codec."""
+
+    def __init__(self):
+        self.array = np.zeros(3)
+
+    def state_dict(self):
+        return {"array": self.array}
+
+    def load_state_dict(self, state):
+        self.array = state["array"]
+
+
+def test_what_the_codec_keeps_is_copied_when_staged_and_written_when_published(tmp_path):
+    """Threads stand still for a copy, not for the disk."""
+    numbers = Numbers()
+    store = make_store(tmp_path, numbers=numbers)
+    staged = store.stage()
+    assert everything_in(staged.directory) == []
+    numbers.array += 1
+    store.load_state(store.publish(staged))
+    assert numbers.array.tolist() == [0, 0, 0]
+
+
+def test_a_codec_that_is_used_beside_a_stage_writes_at_once(tmp_path):
+    class Asking(Component):
+        def save_state(self, path):
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(codec.save, "now", tmp_path / "other").result(30)
+            self.was_written = codec.load(tmp_path / "other")
+
+    component = Asking()
+    make_store(tmp_path / "states", a=component).stage()
+    assert component.was_written == "now"
+    codec.save("again", tmp_path / "other")
+    assert codec.load(tmp_path / "other") == "again"
+
+
+def test_a_disk_that_fills_up_while_a_staged_state_is_written_leaves_nothing(tmp_path, monkeypatch):
+    store = make_store(tmp_path, a=Numbers(), b=Numbers())
+    staged = store.stage()
+    save_file = FailingAt(codec.safetensors_numpy.save_file, 2)
+    monkeypatch.setattr(codec.safetensors_numpy, "save_file", save_file)
+    with pytest.raises(OSError, match="no space left"):
+        store.publish(staged)
+    assert everything_in(tmp_path) == []
 
 
 def test_a_crash_before_publication_does_not_hinder_the_next_save(tmp_path):

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from pamiq_sched.model import (
         InferenceModel as InferenceModel,
         InferenceModelsDict as InferenceModelsDict,
+        Staleness as Staleness,
         TrainingModel as TrainingModel,
         TrainingModelsDict as TrainingModelsDict,
     )
@@ -177,7 +178,7 @@ _NAMES = {
         "SleepIntervalAdjustor",
     ],
     "lifecycle": ["InteractionEventMixin", "PersistentStateMixin", "ShutdownRequested", "ThreadEventMixin"],
-    "model": ["InferenceModel", "InferenceModelsDict", "TrainingModel", "TrainingModelsDict"],
+    "model": ["InferenceModel", "InferenceModelsDict", "Staleness", "TrainingModel", "TrainingModelsDict"],
     "optim": [
         "ConstantCurve",
         "CosineAnnealingWarmupReduceRestarts",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import UserDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -17,12 +18,28 @@ from pamiq_sched import _checks
 from pamiq_sched.lifecycle import PersistentStateMixin, load_parts, save_parts
 
 
+@dataclass(frozen=True)
+class Staleness:
+    """How far what agents act upon is behind what was learned."""
+
+    version: int
+    """How many syncs the agents' side is the result of."""
+    versions_behind: int
+    """How many of them came after the version that the latest inference used."""
+    seconds_behind: float
+    """Agent seconds since its values were taken from the model in training."""
+
+
 class InferenceModel(ABC):
     """What an agent asks; calling it infers."""
 
     @abstractmethod
     def infer(self, *args: Any, **kwds: Any) -> Any:
         """Return the model's answer."""
+
+    def staleness(self) -> Staleness | None:
+        """How far it is behind the model in training; None if it does not measure that. Any thread."""
+        return None
 
     def __call__(self, *args: Any, **kwds: Any) -> Any:
         """Return :meth:`infer`'s answer."""
@@ -79,12 +96,24 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
 
     def sync(self) -> None:
         """Carry over what was learned to the agents' side, if there is one of its own."""
-        if self.has_inference_model and not self.inference_thread_only:
+        if self.is_synced:
             self.sync_impl(self.inference_model)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether the agents' side is one of its own, which :meth:`sync` brings up to date."""
+        return self.has_inference_model and not self.inference_thread_only
 
     @abstractmethod
     def sync_impl(self, inference_model: T) -> None:
         """Carry over what was learned to ``inference_model``."""
+
+    def refresh(self) -> None:
+        """Give the agents' side what was loaded; a sync, unless a model makes a difference."""
+        self.sync()
+
+    def warm_up(self) -> None:
+        """Pay first-call costs; the runtime calls this before it starts the threads."""
 
 
 class InferenceModelsDict(UserDict[str, InferenceModel]):
@@ -132,7 +161,17 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
 
     @override
     def load_state(self, path: Path) -> None:
-        """Load every model, then sync it: agents act on what was loaded from their first step."""
+        """Load every model, agents' sides too: they act on what was loaded from their first step."""
         load_parts(self.data, path)
         for model in self.data.values():
-            model.sync()
+            model.refresh()
+
+    def warm_up(self) -> None:
+        """Let every model pay its first-call costs."""
+        for model in self.data.values():
+            model.warm_up()
+
+    def staleness(self) -> dict[str, Staleness]:
+        """How far the agents' side is behind, of each model that is synced and measures it; any thread."""
+        measured = {k: m.inference_model.staleness() for k, m in self.data.items() if m.is_synced}
+        return {name: staleness for name, staleness in measured.items() if staleness is not None}

@@ -144,6 +144,7 @@ class System:
                 self._store.load_state(
                     self._config.saved_state_path, allow_crashed=self._config.allow_crashed_state
                 )
+            self._models.warm_up()
             for trainer in self._trainers.values():
                 trainer.warm_up()
         except BaseException:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,16 +19,23 @@ import torch
 from torch import nn
 from typing_extensions import override
 
+from pamiq_sched import _checks
+from pamiq_sched.clock import Clock
 from pamiq_sched.model import TrainingModel
 from pamiq_sched.state import codec
 from pamiq_sched.torch.inference import (
     InferenceProcedure,
+    Replica,
     TorchInferenceModel,
+    converting_infer_procedure,
     default_infer_procedure,
     get_device,
 )
+from pamiq_sched.torch.transfer import CopyStream, Layout, Layouts, MovingAverage, copy_tensors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+_logger = logging.getLogger(__name__)
 
 
 class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
@@ -41,16 +51,29 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
             of a method of the module.
         pretrained_parameter_file: A safetensors file to start from.
         compile: Whether to compile the module and its replicas.
+        inference_replicas: 2, so that nobody waits; or 1, where memory is short: then an inference that comes
+            while a sync copies waits for the copy.
+        inference_device: Where to put the replicas; where the module is if not given.
+        inference_dtype: What to convert their floating-point parameters and buffers to; the default procedure
+            converts the tensors that it is given as well. As the module's if not given.
+        inference_compile: Whether to compile the replicas; as the module if not given.
+        ema_decay: Let agents act on the exponential moving average of the parameters: how much of it each sync
+            keeps, from 0 to below 1. The first sync takes the parameters over; buffers always are. Saved.
+        example_inputs: Arguments for one inference, a tuple of positional or a dict of keyword ones: it is run
+            on each replica before the threads start, so that no step of the agent pays for what the first call
+            costs. Buffers and random generators are put back after it.
+        clock: Agent time, for the staleness; the system clock by default.
 
     Raises:
-        TypeError: If ``model`` is no module, or the procedure cannot be called.
+        TypeError: If ``model`` is no module, the procedure cannot be called, or a value is of a wrong type.
         AttributeError: If the module has no method of that name.
-        ValueError: If the parameter file is not a safetensors file.
+        ValueError: If the parameter file is not a safetensors file, a value is out of range, or something is said
+            about replicas that there will not be.
 
     Example:
-        >>> model = TorchTrainingModel(nn.Linear(2, 1))
-        >>> model.inference_model(torch.zeros(1, 2)).shape
-        torch.Size([1, 1])
+        >>> model = TorchTrainingModel(nn.Linear(2, 1), inference_dtype=torch.bfloat16)
+        >>> model.inference_model(torch.zeros(1, 2)).dtype
+        torch.bfloat16
     """
 
     def __init__(
@@ -63,16 +86,55 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
         inference_procedure: InferenceProcedure | str = default_infer_procedure,
         pretrained_parameter_file: str | Path | None = None,
         compile: bool = False,  # noqa: A002 - pamiq-core's name
+        *,
+        inference_replicas: int = 2,
+        inference_device: torch.device | str | None = None,
+        inference_dtype: torch.dtype | None = None,
+        inference_compile: bool | None = None,
+        ema_decay: float | None = None,
+        example_inputs: tuple[Any, ...] | Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         super().__init__(has_inference_model, inference_thread_only)
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {model!r}")
-        self._inference_procedure = _procedure_of(model, inference_procedure)
+        if not self.is_synced:
+            _refuse_replicas(
+                inference_replicas=None if inference_replicas == 2 else inference_replicas,
+                inference_device=inference_device,
+                inference_dtype=inference_dtype,
+                inference_compile=inference_compile,
+                ema_decay=ema_decay,
+            )
+        if _checks.count("inference_replicas", inference_replicas, least=1) > 2:
+            raise ValueError(
+                f"inference_replicas must be 1 or 2, got {inference_replicas}; more would never be used"
+            )
+        if example_inputs is not None and not isinstance(example_inputs, tuple | Mapping):
+            raise TypeError(
+                "example_inputs must be a tuple of arguments or a dict of keyword arguments, got "
+                f"{type(example_inputs).__name__}; put a single argument into a tuple: (argument,)"
+            )
+        if inference_dtype is not None and not isinstance(inference_dtype, torch.dtype):
+            raise TypeError(f"inference_dtype must be a torch.dtype, got {inference_dtype!r}")
+        if inference_dtype is not None and not inference_dtype.is_floating_point:
+            raise ValueError(f"inference_dtype must be a floating-point dtype, got {inference_dtype}")
+        self._inference_procedure = _procedure_of(model, inference_procedure, inference_dtype)
         self.model = model.to(device=get_device(model) if device is None else device, dtype=dtype)
         """The module in training; the same object for good."""
         if pretrained_parameter_file is not None:
             _load_parameters(self.model, Path(pretrained_parameter_file))
-        self._compile = compile
+        self._replica_count = inference_replicas
+        self._replica_device = inference_device
+        self._replica_dtype = inference_dtype
+        self._compiles_replicas = compile if inference_compile is None else inference_compile
+        self._average = (
+            None if ema_decay is None else MovingAverage(_checks.real("ema_decay", ema_decay, least=0, below=1))
+        )
+        self._example_inputs = example_inputs
+        self._clock = clock
+        self._layouts = Layouts()
+        self._stream: CopyStream | None = None  # made at the first copy that concerns a GPU
         if compile:
             if has_inference_model:
                 _ = self.inference_model  # copied before compilation: a compiled module cannot be copied
@@ -80,34 +142,70 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
 
     @override
     def _create_inference_model(self) -> TorchInferenceModel[ModuleT]:
+        procedure, clock = self._inference_procedure, self._clock
         if self.inference_thread_only:
-            return TorchInferenceModel(self.model, self._inference_procedure)
-        return TorchInferenceModel(self._replica(), self._inference_procedure, spare=self._replica())
+            return TorchInferenceModel(self.model, procedure, clock=clock)
+        spare = self._replica() if self._replica_count == 2 else None
+        return TorchInferenceModel(self._replica(), procedure, spare=spare, clock=clock)
 
     def _replica(self) -> ModuleT:
-        replica = copy.deepcopy(self.model).eval()
-        if self._compile:
+        replica = copy.deepcopy(self.model)
+        replica = replica.to(device=self._replica_device, dtype=self._replica_dtype).eval()
+        if self._compiles_replicas:
             replica.compile()
         return replica
 
     @override
     def sync_impl(self, inference_model: TorchInferenceModel[ModuleT]) -> None:
         """Copy parameters and buffers into the replica that nobody uses, then publish it."""
-        inference_model.publish(self._copy_into)
+        if self._average is not None:
+            layout = self._layouts.of(self.model)
+            if not layout.is_lazy:
+                self._average.update(layout)
+        inference_model.publish(self._write)
 
-    def _copy_into(self, replica: ModuleT) -> ModuleT:
-        sources, targets = _tensors(self.model), _tensors(replica)
-        if not _match(sources, targets):
-            return self._replica()  # lazy or replaced layers: the module is not the one that was copied
-        if not sources:
-            return replica
-        # In inference mode, for a buffer that the replica replaced while it inferred was made in it.
-        with torch.inference_mode():
-            torch._foreach_copy_(targets, sources)
-        if any(t.is_cuda for t in targets):
-            # The copy is queued; whoever infers on another stream must not overtake it.
-            torch.cuda.current_stream(get_device(replica)).synchronize()
-        return replica
+    def _write(self, replica: Replica[ModuleT]) -> None:
+        source, target = self._layouts.of(self.model), self._layouts.of(replica.module)
+        if not self._match(source, target):
+            # Lazy or replaced layers: the module is not the one that was copied.
+            replica.module = self._replica()
+            if source.is_lazy:
+                return
+            target = self._layouts.of(replica.module)
+        sources = source.tensors if self._average is None else self._average.instead_of(source)
+        gpu = next((t.device for t in (*target.tensors, *sources) if t.is_cuda), None)
+        if gpu is None:
+            copy_tensors(sources, target.tensors)
+            return
+        if self._stream is None:
+            self._stream = CopyStream(gpu)
+        replica.written = self._stream.copy(sources, target.tensors, replica.read.values())
+        replica.read.clear()
+
+    def _match(self, source: Layout, target: Layout) -> bool:
+        wanted = self._replica_dtype
+        kinds = [
+            (shape, wanted if wanted is not None and dtype.is_floating_point else dtype)
+            for shape, dtype in source.kinds
+        ]
+        return not source.is_lazy and not target.is_lazy and kinds == target.kinds
+
+    @override
+    def refresh(self) -> None:
+        """Give the agents' side what was loaded, which is no step of the moving average."""
+        if self.is_synced:
+            self.inference_model.publish(self._write)
+
+    @override
+    def warm_up(self) -> None:
+        """Infer once on each replica, with the example inputs, if there are any."""
+        if self._example_inputs is None or not self.has_inference_model:
+            return
+        given = self._example_inputs
+        args, kwds = ((), given) if isinstance(given, Mapping) else (given, {})
+        for replica in self.inference_model.replicas():
+            with torch.random.fork_rng(), torch.inference_mode(), _buffers_put_back(replica.module):
+                self._inference_procedure(replica.module, *args, **kwds)
 
     @override
     def forward(self, *args: Any, **kwds: Any) -> Any:
@@ -116,30 +214,67 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
 
     @override
     def save_state(self, path: Path) -> None:
-        """Save the module's parameters and buffers."""
-        codec.save(self.model.state_dict(), path)
+        """Save the module's parameters and buffers, their moving average and the version."""
+        state = {
+            "module": self.model.state_dict(),
+            "average": None if self._average is None else self._average.parameters,
+            "version": self.inference_model.version if self.is_synced else 0,
+        }
+        codec.save(state, path)
 
     @override
     def load_state(self, path: Path) -> None:
-        """Load the module's parameters and buffers, in place.
+        """Load the module's parameters and buffers, in place; :meth:`refresh` hands them to the agents.
 
         Raises:
             RuntimeError: If names or shapes are not those of the module.
+            ValueError: If it is no state of a model.
         """
-        self.model.load_state_dict(codec.load(path))
+        state = codec.load(path)
+        _checks.state_keys("a model", state, {"module", "average", "version"})
+        self.model.load_state_dict(state["module"])
+        if self.is_synced:
+            self.inference_model.continue_from(state["version"])
+        if self._average is not None and state["average"] is not None:
+            self._average.load(state["average"], self._layouts.of(self.model))
+        elif self._average is not None:
+            _logger.warning("the state %s has no moving average; it starts from the loaded parameters", path)
+            self._average.load({}, self._layouts.of(self.model))
+        elif state["average"] is not None:
+            _logger.warning("the state %s has a moving average, which this model does not keep", path)
 
 
-def _tensors(module: nn.Module) -> list[torch.Tensor]:
-    return [*module.parameters(), *module.buffers()]
+@contextmanager
+def _buffers_put_back(module: nn.Module) -> Iterator[None]:
+    kept = [
+        (owner._buffers, name, buffer, None if buffer is None else buffer.clone())  # noqa: SLF001 - see Layout
+        for owner in module.modules()
+        for name, buffer in owner._buffers.items()  # noqa: SLF001
+    ]
+    try:
+        yield
+    finally:
+        for buffers, name, buffer, before in kept:
+            if buffer is not None and before is not None:
+                buffer.copy_(before)
+            buffers[name] = buffer
 
 
-def _match(sources: list[torch.Tensor], targets: list[torch.Tensor]) -> bool:
-    if any(nn.parameter.is_lazy(t) for t in (*sources, *targets)):
-        return False
-    return [(s.shape, s.dtype) for s in sources] == [(t.shape, t.dtype) for t in targets]
+def _refuse_replicas(**said: object) -> None:
+    """Refuse what is said about replicas of a model that has none."""
+    for name, value in said.items():
+        if value is not None:
+            raise ValueError(
+                f"{name} is about replicas, got {value!r}, but a model with inference_thread_only=True or "
+                f"has_inference_model=False has none; leave {name} out"
+            )
 
 
-def _procedure_of(model: nn.Module, procedure: InferenceProcedure | str) -> InferenceProcedure:
+def _procedure_of(
+    model: nn.Module, procedure: InferenceProcedure | str, dtype: torch.dtype | None
+) -> InferenceProcedure:
+    if procedure is default_infer_procedure and dtype is not None:
+        return converting_infer_procedure(dtype)
     if isinstance(procedure, str):
         name = procedure
         found = inspect.getattr_static(type(model), name, None)

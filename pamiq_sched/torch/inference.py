@@ -71,7 +71,7 @@ class Replica(Generic[ModuleT]):
     """A module that is lent to whoever infers, and what it holds."""
 
     def __init__(self, module: ModuleT) -> None:
-        self.module = module.eval()
+        self.hold(module)
         self.version = 0
         self.taken_at = 0.0  # when its values were taken from the module in training, in agent seconds
         # One entry for each loan. Appended and popped by the borrowers, looked at by the writer.
@@ -82,10 +82,16 @@ class Replica(Generic[ModuleT]):
         self.written: torch.cuda.Event | None = None
         self.read: dict[int, torch.cuda.Event] = {}
 
+    def hold(self, module: ModuleT) -> None:
+        """Be this module from now on."""
+        self.module = module.eval()
+        device = get_device(module)
+        self.gpu = device if device.type == "cuda" else None
+
     def give_back(self) -> None:
         """End a loan."""
-        if self.written is not None:
-            self.read[threading.get_ident()] = torch.cuda.current_stream(get_device(self.module)).record_event()
+        if self.gpu is not None:
+            self.read[threading.get_ident()] = torch.cuda.current_stream(self.gpu).record_event()
         self.loans.pop()
         # Behind the pop: the writer sets it, then looks at the loans, so one of the two sees the other.
         if self.returned is not None:
@@ -213,7 +219,7 @@ class TorchInferenceModel(InferenceModel, Generic[ModuleT]):
         mine.held.append(replica)
         mine.version = self._version_used = replica.version
         if replica.written is not None:
-            torch.cuda.current_stream(get_device(replica.module)).wait_event(replica.written)
+            torch.cuda.current_stream(replica.gpu).wait_event(replica.written)
         return replica
 
     def _give_back(self, replica: Replica[ModuleT]) -> None:

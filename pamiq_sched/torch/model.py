@@ -150,7 +150,7 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
 
     def _replica(self) -> ModuleT:
         replica = copy.deepcopy(self.model)
-        replica = replica.to(device=self._replica_device, dtype=self._replica_dtype).eval()
+        replica = replica.to(device=self._replica_device, dtype=self._replica_dtype)
         if self._compiles_replicas:
             replica.compile()
         return replica
@@ -168,7 +168,7 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
         source, target = self._layouts.of(self.model), self._layouts.of(replica.module)
         if not self._match(source, target):
             # Lazy or replaced layers: the module is not the one that was copied.
-            replica.module = self._replica()
+            replica.hold(self._replica())
             if source.is_lazy:
                 return
             target = self._layouts.of(replica.module)

@@ -6,7 +6,8 @@ lets trainers learn from what it saw, the *control* thread pauses, resumes, save
 The house, from the ground up; a module imports from lower floors only:
 
 - ``clock``, ``lifecycle``: agent time, and the hooks that every component has.
-- ``schedulers``, ``state``, ``model``: callbacks every so often, what is kept, models in two roles.
+- ``schedulers``, ``state``, ``model``, ``metrics``: callbacks every so often, what is kept, models in two roles,
+  how long things take.
 - ``data``, ``interaction``, ``trainer``: from agent to trainer, how it acts, how it learns.
 - ``optim``: schedules of any hyperparameter of an optimizer. Its ``curves`` stand on the ground: pure functions.
 - ``torch``: the parts made for PyTorch.
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
         DictSequentialBuffer as DictSequentialBuffer,
         RandomReplacementBuffer as RandomReplacementBuffer,
         SequentialBuffer as SequentialBuffer,
+        TensorRingBuffer as TensorRingBuffer,
+        TorchRLBuffer as TorchRLBuffer,
     )
     from pamiq_sched.gym import (
         EnvReset as EnvReset,
@@ -61,6 +64,10 @@ if TYPE_CHECKING:
         PersistentStateMixin as PersistentStateMixin,
         ShutdownRequested as ShutdownRequested,
         ThreadEventMixin as ThreadEventMixin,
+    )
+    from pamiq_sched.metrics import (
+        Durations as Durations,
+        DurationWindow as DurationWindow,
     )
     from pamiq_sched.model import (
         InferenceModel as InferenceModel,
@@ -167,6 +174,8 @@ _NAMES = {
         "DictSequentialBuffer",
         "RandomReplacementBuffer",
         "SequentialBuffer",
+        "TensorRingBuffer",
+        "TorchRLBuffer",
     ],
     "gym": ["EnvReset", "EnvStep", "GymAction", "GymAgent", "GymEnvironment"],
     "interaction": [
@@ -178,6 +187,7 @@ _NAMES = {
         "SleepIntervalAdjustor",
     ],
     "lifecycle": ["InteractionEventMixin", "PersistentStateMixin", "ShutdownRequested", "ThreadEventMixin"],
+    "metrics": ["DurationWindow", "Durations"],
     "model": ["InferenceModel", "InferenceModelsDict", "Staleness", "TrainingModel", "TrainingModelsDict"],
     "optim": [
         "ConstantCurve",

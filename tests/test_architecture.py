@@ -16,7 +16,7 @@ ROOT = Path(pamiq_sched.__file__).parent
 FLOORS = [
     ["_checks", "_lazy"],
     ["clock", "lifecycle", "optim.curves"],
-    ["time", "schedulers", "state", "model"],
+    ["time", "schedulers", "state", "model", "metrics"],
     ["data"],
     ["interaction", "trainer", "optim"],
     ["torch"],
@@ -123,6 +123,12 @@ def test_the_names_of_optim_are_the_same_for_type_checkers_the_interpreter_and_t
     assert set(seen) == {name for name, room in pamiq_sched._ROOM_OF.items() if room == "optim"}
     for name in seen:
         assert getattr(pamiq_sched.optim, name) is getattr(pamiq_sched, name)
+
+
+def test_the_lazy_names_of_data_are_the_same_for_type_checkers_and_the_interpreter():
+    assert (
+        names_for_type_checkers(ROOT / "data" / "__init__.py", "pamiq_sched.data") == pamiq_sched.data._MODULE_OF
+    )
 
 
 def test_the_rooms_are_attributes_but_not_in_a_star_import():

@@ -46,6 +46,9 @@ class DataBuffer(ABC, PersistentStateMixin, Generic[T, R]):
     def add(self, data: T) -> None:
         """Take in one item."""
 
+    def break_sequence(self) -> None:
+        """The next item will not follow the one before: an episode, a pause, a gap or a restart lies between."""
+
     @abstractmethod
     def get_data(self) -> R:
         """Return all that is held; the buffer may change afterwards without changing it."""

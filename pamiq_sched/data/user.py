@@ -5,8 +5,11 @@ Belongs to the training thread; only the collector inside it is shared.
 
 from __future__ import annotations
 
+import math
+from array import array
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -48,11 +51,12 @@ class DataUser(PersistentStateMixin, Generic[R]):
         """The acting side, for the agent."""
         self.max_queue_size = limit
         """How many items may wait for an update."""
-        self._waiting: deque[tuple[Any, float]] = deque()
+        self._waiting: deque[tuple[Any, float, bool]] = deque()
         self._added = 0
+        self._sampled = 0
         # When the last items were collected, oldest first; older moments are forgotten in blocks, so that a
-        # run without an end keeps a bounded list that can be bisected.
-        self._moments: list[float] = []
+        # run without an end keeps a bounded array that can be bisected.
+        self._moments = array("d")
         self._moments_kept = max(limit, max_size_of(buffer) or 0)
 
     @property
@@ -65,17 +69,32 @@ class DataUser(PersistentStateMixin, Generic[R]):
         """How many items were ever added; the difference of two readings counts the new ones exactly."""
         return self._added
 
+    @property
+    def sampled(self) -> int:
+        """How many items were handed out for training since this user was made; not saved.
+
+        Whoever draws by :meth:`sample`, :meth:`sample_sequences` or :meth:`latest` is counted, others by
+        :meth:`count_samples`. For the training thread alone.
+        """
+        return self._sampled
+
     def update(self) -> None:
         """Move what was collected into the buffer.
 
         Raises:
             BaseException: What the buffer raised over an item. That item is lost, those behind it are not:
-                the next update goes on with them.
+                the next update goes on with them, as a new sequence.
         """
         self._waiting.extend(self.collector.take_all())
         while self._waiting:
-            data, moment = self._waiting.popleft()
-            self._buffer.add(data)
+            data, moment, begins = self._waiting.popleft()
+            if begins:
+                self._buffer.break_sequence()
+            try:
+                self._buffer.add(data)
+            except BaseException:
+                self._buffer.break_sequence()  # what is lost is a gap
+                raise
             self._added += 1
             self._moments.append(moment)
         if len(self._moments) > 2 * self._moments_kept:
@@ -85,6 +104,59 @@ class DataUser(PersistentStateMixin, Generic[R]):
         """Update, then return all that the buffer holds."""
         self.update()
         return self._buffer.get_data()
+
+    def sample(self, batch_size: int, **kwargs: Any) -> Any:
+        """Update, then draw a batch from a buffer that can, as :class:`TensorRingBuffer`.
+
+        Args:
+            batch_size: How many items; they count as :attr:`sampled`.
+            **kwargs: More for the buffer's method of this name.
+
+        Raises:
+            TypeError: If the buffer has no such method.
+        """
+        return self._draw("sample", batch_size, **kwargs)
+
+    def sample_sequences(self, batch_size: int, length: int, **kwargs: Any) -> Any:
+        """Update, then draw items that follow each other; ``batch_size`` times ``length`` of them count.
+
+        Args:
+            batch_size: How many sequences.
+            length: How many items each has.
+            **kwargs: More for the buffer's method of this name.
+
+        Raises:
+            TypeError: If the buffer has no such method.
+        """
+        return self._draw("sample_sequences", batch_size, length, **kwargs)
+
+    def latest(self, n: int) -> Any:
+        """Update, then take the ``n`` newest items, in order; they count as :attr:`sampled`.
+
+        Raises:
+            TypeError: If the buffer has no such method.
+        """
+        return self._draw("latest", n)
+
+    def count_samples(self, n: int) -> None:
+        """Count ``n`` more items as :attr:`sampled`: those that were taken out of :meth:`get_data`, say.
+
+        Raises:
+            ValueError: If it is negative.
+        """
+        self._sampled += _checks.count("n", n, unit="item")
+
+    def _draw(self, method: str, *args: int, **kwargs: Any) -> Any:
+        draw: Callable[..., Any] | None = getattr(self._buffer, method, None)
+        if draw is None:
+            raise TypeError(
+                f"the buffer is a {type(self._buffer).__name__}, which has no {method}(); use one that has, as "
+                "TensorRingBuffer, or take what you need out of get_data() and tell count_samples()"
+            )
+        self.update()
+        drawn = draw(*args, **kwargs)
+        self._sampled += math.prod(args)
+        return drawn
 
     def count_data_added_since(self, timestamp: float) -> int:
         """Count the items that were added and collected after a moment, in O(log n).
@@ -107,14 +179,16 @@ class DataUser(PersistentStateMixin, Generic[R]):
         self.update()
         path.mkdir()
         self._buffer.save_state(path / "buffer")
-        codec.save({"added": self._added, "moments": np.array(self._moments, dtype=np.float64)}, path / "counts")
+        # A mark without an item stays with the collector; whoever loads begins a sequence anyhow.
+        codec.save({"added": self._added, "moments": np.array(self._moments)}, path / "counts")
 
     @override
     def load_state(self, path: Path) -> None:
         counts = codec.load(path / "counts")
         _checks.state_keys("a data user", counts, {"added", "moments"})
         self._buffer.load_state(path / "buffer")
+        self._buffer.break_sequence()
         self._waiting.clear()
         self.collector.take_all()
         self._added = int(counts["added"])
-        self._moments = counts["moments"].tolist()
+        self._moments = array("d", counts["moments"].tolist())

@@ -24,6 +24,28 @@ class PickyBuffer(FakeBuffer):
         super().add(data)
 
 
+class BreakingBuffer(PickyBuffer):
+    """Notes breaks among its items, as "|"."""
+
+    def break_sequence(self):
+        self.items.append("|")
+
+
+class DrawingBuffer(FakeBuffer):
+    """Draws in an order of its own: the newest first."""
+
+    def sample(self, batch_size, *, device=None):
+        return [(device, item) for item in self.items[-batch_size:]]
+
+    def sample_sequences(self, batch_size, length, *, device=None):
+        return [(device, self.items[-length:])] * batch_size
+
+    def latest(self, n):
+        if n > len(self.items):
+            raise ValueError("too few")
+        return self.items[-n:]
+
+
 class CountingMoment(float):
     """A moment that counts how often it is compared."""
 
@@ -271,3 +293,132 @@ def test_counts_go_on_after_a_load(clock, tmp_path):
     loaded.update()
     assert loaded.added == 2
     assert loaded.count_data_added_since(0.0) == 1
+
+
+# Sequences.
+
+
+def test_the_buffer_is_told_of_a_break_before_the_item_behind_it():
+    user = DataUser(BreakingBuffer())
+    collect(user, "a")
+    user.collector.break_sequence()
+    collect(user, "b", "c")
+    assert user.get_data() == ["a", "|", "b", "c"]
+
+
+def test_a_break_that_no_item_has_followed_yet_comes_with_the_next():
+    user = DataUser(BreakingBuffer())
+    collect(user, "a")
+    user.collector.break_sequence()
+    assert user.get_data() == ["a"]
+    collect(user, "b")
+    assert user.get_data() == ["a", "|", "b"]
+
+
+def test_dropped_items_are_a_break():
+    user = DataUser(BreakingBuffer(max_queue_size=2))
+    collect(user, "a")
+    user.update()
+    collect(user, "b", "c", "d")
+    assert user.get_data() == ["a", "|", "c", "d"]
+
+
+def test_an_item_that_the_buffer_refuses_is_a_break():
+    user = DataUser(BreakingBuffer())
+    collect(user, "a", "bad", "b")
+    with pytest.raises(ValueError, match="bad item"):
+        user.update()
+    assert user.get_data() == ["a", "|", "b"]
+
+
+def test_a_load_is_a_break(tmp_path):
+    user = DataUser(BreakingBuffer())
+    collect(user, "a")
+    user.save_state(tmp_path / "user")
+    user.load_state(tmp_path / "user")
+    collect(user, "b")
+    assert user.get_data() == ["a", "|", "b"]
+
+
+def test_a_break_before_a_save_outlives_it_on_both_sides(tmp_path):
+    """The run that goes on keeps the mark; the one that is resumed begins a sequence anyhow."""
+    user = DataUser(BreakingBuffer())
+    collect(user, "a")
+    user.collector.break_sequence()
+    user.save_state(tmp_path / "user")
+    resumed = DataUser(BreakingBuffer())
+    resumed.load_state(tmp_path / "user")
+    for each in (user, resumed):
+        collect(each, "b")
+        assert each.get_data() == ["a", "|", "b"]
+
+
+def test_a_buffer_that_keeps_no_sequences_does_not_mind_breaks():
+    user = DataUser(SequentialBuffer(3))
+    user.collector.break_sequence()
+    collect(user, "a")
+    assert user.get_data() == ["a"]
+
+
+# Drawing.
+
+
+def test_drawing_updates_first_and_passes_everything_on():
+    user = DataUser(DrawingBuffer())
+    collect(user, 1, 2)
+    assert user.sample(1, device="there") == [("there", 2)]
+    collect(user, 3)
+    assert user.sample_sequences(2, 3, device="there") == [("there", [1, 2, 3])] * 2
+    collect(user, 4)
+    assert user.latest(2) == [3, 4]
+
+
+def test_what_is_drawn_is_counted():
+    user = DataUser(DrawingBuffer())
+    collect(user, *range(10))
+    user.sample(3)
+    assert user.sampled == 3
+    user.sample_sequences(4, 5)
+    assert user.sampled == 23
+    user.latest(2)
+    assert user.sampled == 25
+
+
+def test_what_could_not_be_drawn_is_not_counted():
+    user = DataUser(DrawingBuffer())
+    with pytest.raises(ValueError, match="too few"):
+        user.latest(1)
+    assert user.sampled == 0
+
+
+def test_get_data_counts_nothing_and_whoever_draws_from_it_says_so():
+    user = DataUser(SequentialBuffer(3))
+    collect(user, 1, 2)
+    user.get_data()
+    assert user.sampled == 0
+    user.count_samples(64)
+    user.count_samples(0)
+    assert user.sampled == 64
+
+
+def test_a_negative_count_of_samples_is_refused():
+    with pytest.raises(ValueError, match="at least 0 item, got -1"):
+        DataUser(FakeBuffer()).count_samples(-1)
+
+
+def test_the_count_of_samples_is_not_saved(tmp_path):
+    user = DataUser(FakeBuffer())
+    user.count_samples(5)
+    user.save_state(tmp_path / "user")
+    loaded = DataUser(FakeBuffer())
+    loaded.load_state(tmp_path / "user")
+    assert loaded.sampled == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"), [("sample", (1,)), ("sample_sequences", (1, 2)), ("latest", (1,))]
+)
+def test_a_buffer_that_cannot_draw_is_named_with_the_remedy(method, arguments):
+    user = DataUser(SequentialBuffer(3))
+    with pytest.raises(TypeError, match=rf"SequentialBuffer, which has no {method}\(\); .*TensorRingBuffer"):
+        getattr(user, method)(*arguments)

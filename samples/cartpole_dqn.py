@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from cartpole_dqn_buffer import ReplayBuffer
 from cartpole_dqn_parts import DQNAgent, DQNTrainer, Observation, Settings, mean_return
 from cartpole_dqn_view import Display, History, plot
 from typing_extensions import override
@@ -30,6 +29,7 @@ from pamiq_sched import (
     LatestStatesKeeper,
     LaunchConfig,
     System,
+    TensorRingBuffer,
     TorchTrainingModel,
 )
 
@@ -89,7 +89,7 @@ class Demo:
                 "network": TorchTrainingModel(network),
                 "target": TorchTrainingModel(target, has_inference_model=False),
             },
-            buffers={"transitions": ReplayBuffer(settings.buffer_size, self.seed)},
+            buffers={"transitions": TensorRingBuffer(settings.buffer_size)},
             trainers={"dqn": trainer},
             config=LaunchConfig(
                 states_dir=states,

@@ -10,13 +10,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium
 import numpy as np
 import numpy.typing as npt
 import torch
-from cartpole_dqn_buffer import ReplayBuffer, Transitions
 from torch import nn
 from typing_extensions import override
 
@@ -51,7 +50,7 @@ class Settings:
     buffer_size: int = 200_000
     warmup_steps: int = 1_000
     steps_per_update: int = 4
-    steps_per_session: int = 16
+    updates_per_session: int = 4
     batch_size: int = 128
     hidden: int = 128
     lr: float = 3e-3
@@ -152,7 +151,9 @@ class DQNAgent(GymAgent[Observation, int], TorchAgent[GymObs[Observation], GymAc
         reward = sum(gamma**i * r for i, (_, _, r) in enumerate(self._recent))
         discount = 0.0 if terminated else gamma ** len(self._recent)
         first, action, _ = self._recent.popleft()
-        self._collector.collect(Transitions(first, action, reward, obs, discount))
+        self._collector.collect(
+            {"observation": first, "action": action, "reward": reward, "next": obs, "discount": discount}
+        )
 
     def _choose(self, obs: Observation) -> int:
         if self._rng.random() < self.epsilon:
@@ -186,7 +187,13 @@ class DQNTrainer(TorchTrainer):
     """
 
     def __init__(self, settings: Settings, seconds: Callable[[], float]) -> None:
-        super().__init__("transitions", settings.warmup_steps, settings.steps_per_session)
+        super().__init__(
+            "transitions",
+            settings.warmup_steps,
+            max_replay_ratio=settings.batch_size / settings.steps_per_update,
+            # Not to train at length on the first few transitions.
+            max_replay_burst=settings.updates_per_session * settings.steps_per_update,
+        )
         self._settings = settings
         self._seconds = seconds
         self.updates = 0
@@ -204,7 +211,6 @@ class DQNTrainer(TorchTrainer):
     @override
     def on_data_users_attached(self) -> None:
         self._user = self.get_data_user("transitions")
-        self._buffer = cast("ReplayBuffer", self._user.buffer)
 
     @override
     def create_optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
@@ -230,21 +236,20 @@ class DQNTrainer(TorchTrainer):
 
     @override
     def train(self) -> None:
-        due = (self._user.added - self._settings.warmup_steps) // self._settings.steps_per_update
-        while self.updates < due:
+        for _ in range(self._settings.updates_per_session):
             # Counted before the step, whose end is a pause point: a save there includes it.
             self.updates += 1
-            self._update(self._buffer.sample(self._settings.batch_size))
+            self._update(self._user.sample(self._settings.batch_size))
         self.cycles += 1
 
-    def _update(self, batch: Transitions) -> None:
+    def _update(self, batch: Mapping[str, torch.Tensor]) -> None:
         with torch.no_grad():
-            best = self._network(batch.next_observation).argmax(1, keepdim=True)
-            future = self._target(batch.next_observation).gather(1, best)
+            best = self._network(batch["next"]).argmax(1, keepdim=True)
+            future = self._target(batch["next"]).gather(1, best).squeeze(1)
             # No return is higher with a reward of 1 a step: so overestimates cannot feed on themselves.
             future.clamp_(max=1 / (1 - self._settings.gamma))
-        values = self._network(batch.observation).gather(1, batch.action)
-        loss = nn.functional.smooth_l1_loss(values, batch.reward + batch.discount * future)
+        values = self._network(batch["observation"]).gather(1, batch["action"][:, None]).squeeze(1)
+        loss = nn.functional.smooth_l1_loss(values, batch["reward"] + batch["discount"] * future)
         self.optimizers["adamw"].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # as torch ships it
         for norm, parameters, _ in get_param_groups_regrouped_by_key(self.optimizers["adamw"], "gradient_clip"):

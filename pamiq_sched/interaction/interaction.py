@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from typing_extensions import override
 
-from pamiq_sched.clock import Clock
+from pamiq_sched.clock import Clock, system_clock
 from pamiq_sched.interaction.agent import Agent, set_up_agent, tear_down_agent
 from pamiq_sched.interaction.environment import Environment
 from pamiq_sched.interaction.pacing import IntervalAdjustor, SleepIntervalAdjustor
@@ -22,6 +22,7 @@ from pamiq_sched.lifecycle import (
     load_parts,
     save_parts,
 )
+from pamiq_sched.metrics import DurationWindow
 
 ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
@@ -33,18 +34,41 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
     Args:
         agent: Decides.
         environment: Is observed and affected.
+        clock: Agent time, which the steps are measured by; the system clock by default.
+
+    Example:
+        >>> from pamiq_sched import ManualClock
+        >>> from pamiq_sched.testing import FakeAgent, FakeEnvironment
+        >>> clock = ManualClock()
+        >>> slow_agent = FakeAgent(lambda observation: clock.advance(0.25))
+        >>> interaction = Interaction(slow_agent, FakeEnvironment(), clock=clock)
+        >>> interaction.step()
+        >>> interaction.step_times.summary().longest
+        0.25
     """
 
-    def __init__(self, agent: Agent[ObsT, ActT], environment: Environment[ObsT, ActT]) -> None:
+    def __init__(
+        self,
+        agent: Agent[ObsT, ActT],
+        environment: Environment[ObsT, ActT],
+        *,
+        clock: Clock | None = None,
+    ) -> None:
         super().__init__()
         self.agent = agent
         self.environment = environment
+        self.step_times = DurationWindow()
+        """Agent seconds from the beginning of each step's observing to the end of its affecting."""
+        self._clock = system_clock() if clock is None else clock
 
     def step(self) -> None:
-        """Observe, decide, affect."""
+        """Observe, decide, affect; and count the time that it took, unless one of them raised."""
+        clock = self._clock
+        start = clock.perf_counter()
         observation = self.environment.observe()
         action = self.agent.step(observation)
         self.environment.affect(action)
+        self.step_times.add(clock.perf_counter() - start)
 
     def attach_pause_point(self, pause_point: PausePoint) -> None:
         """Take the place where a long step may be stopped; the runtime calls this before it starts."""
@@ -101,7 +125,7 @@ class FixedIntervalInteraction(Interaction[ObsT, ActT]):
     Args:
         agent: Decides.
         environment: Is observed and affected.
-        adjustor: Waits for the moments.
+        adjustor: Waits for the moments; the steps are measured by its clock.
 
     Example:
         ``FixedIntervalInteraction.with_sleep_adjustor(agent, environment, 0.1)`` acts at 10 Hz.
@@ -110,7 +134,7 @@ class FixedIntervalInteraction(Interaction[ObsT, ActT]):
     def __init__(
         self, agent: Agent[ObsT, ActT], environment: Environment[ObsT, ActT], adjustor: IntervalAdjustor
     ) -> None:
-        super().__init__(agent, environment)
+        super().__init__(agent, environment, clock=adjustor.clock)
         self._adjustor = adjustor
 
     @classmethod
@@ -121,14 +145,15 @@ class FixedIntervalInteraction(Interaction[ObsT, ActT]):
         interval: float,
         offset: float = 0.0,
         *,
+        missed: Literal["skip", "catch_up"] = "skip",
         clock: Clock | None = None,
     ) -> Self:
         """Make one that sleeps between its steps; see :class:`SleepIntervalAdjustor`."""
-        return cls(agent, environment, SleepIntervalAdjustor(interval, offset, clock=clock))
+        return cls(agent, environment, SleepIntervalAdjustor(interval, offset, missed=missed, clock=clock))
 
     @property
     def adjustor(self) -> IntervalAdjustor:
-        """What waits for the moments; it counts the misses."""
+        """What waits for the moments; it counts the misses and how late each step began."""
         return self._adjustor
 
     @override

@@ -7,37 +7,55 @@ that follow. Belongs to the inference thread.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.clock import Clock, system_clock
 from pamiq_sched.lifecycle import NO_PAUSE_POINT, PausePoint
+from pamiq_sched.metrics import DurationWindow
 
 
 class IntervalAdjustor(ABC):
     """Waits for the next of equally spaced deadlines; subclasses say how.
 
-    A deadline that has passed when the wait for it begins is a miss: there is no wait, and the next deadline
-    is the first on the grid that is still to come.
+    A deadline that has passed when it is waited for is a miss: there is no wait. Each call of :meth:`adjust`
+    counts how late it returned, which is when the step that was due at the deadline begins.
 
     Args:
         interval: Agent seconds between deadlines, above 0.
         offset: How many agent seconds earlier the whole grid lies.
+        missed: What follows a miss. ``"skip"`` leaves out the other deadlines that have passed, counts them as
+            misses too, and goes on with the next that is to come. ``"catch_up"`` leaves out none: steps follow
+            each other without a wait until each that was due is taken. Steps that always take longer than the
+            interval never catch up, and are later and later.
         clock: Agent time; the system clock by default.
 
     Raises:
-        ValueError: If a value is out of range.
+        TypeError: If a time is not a number.
+        ValueError: If a value is out of range, or ``missed`` is unknown.
     """
 
-    def __init__(self, interval: float, offset: float = 0.0, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        interval: float,
+        offset: float = 0.0,
+        *,
+        missed: Literal["skip", "catch_up"] = "skip",
+        clock: Clock | None = None,
+    ) -> None:
         self.interval = _checks.seconds("interval", interval, remedy="to act without pacing, use Interaction")
         self._offset = _checks.seconds("offset", offset, zero=True)
+        self._skips = _checks.choice("missed", missed, ("skip", "catch_up")) == "skip"
         self.clock = system_clock() if clock is None else clock
         self.pause_point: PausePoint = NO_PAUSE_POINT
         """Where a wait may be stopped; the runtime attaches one before the thread starts."""
         self.misses = 0
         """How many deadlines had passed before they were waited for."""
+        self.lateness = DurationWindow()
+        """Agent seconds from each deadline that was waited for, or had passed by then, to the beginning of its
+        step. Deadlines that were skipped have no step, and count as misses only."""
         self._origin: float | None = None
         self._passed = 0  # deadlines of the grid that are behind us
         self._last = 0.0
@@ -45,8 +63,12 @@ class IntervalAdjustor(ABC):
     @property
     def deadline(self) -> float:
         """The next deadline, as ``clock.perf_counter()`` reads."""
+        return self._moment(self._passed + 1)
+
+    def _moment(self, number: int) -> float:
+        """Return a deadline of the grid: never added up, so that nothing drifts."""
         origin = self.reset() if self._origin is None else self._origin
-        return origin + (self._passed + 1) * self.interval
+        return origin + number * self.interval
 
     def reset(self) -> float:
         """Start the grid anew, now.
@@ -72,17 +94,31 @@ class IntervalAdjustor(ABC):
         Raises:
             ShutdownRequested: If the system shuts down meanwhile.
         """
-        late = self.clock.perf_counter() - self.deadline
-        if late > 0:
-            missed = 1 + int(late / self.interval)
-            self.misses += missed
-            self._passed += missed
+        deadline = self.deadline
+        now = self.clock.perf_counter()
+        if now > deadline:
+            self._miss(now)
         else:
             self.adjust_impl()
             self._passed += 1
-        now = self.clock.perf_counter()
+            now = self.clock.perf_counter()
+        self.lateness.add(max(0.0, now - deadline))  # a subclass may not wait all the time
         gone, self._last = now - self._last, now
         return gone
+
+    def _miss(self, now: float) -> None:
+        """Move on from a deadline that has passed."""
+        first = last = self._passed + 1
+        if self._skips:
+            last += int((now - self._moment(first)) / self.interval)
+            # The division may round across a deadline; the grid decides.
+            if self._moment(last) > now:
+                last -= 1
+            elif self._moment(last + 1) <= now:
+                last += 1
+        self._passed = last
+        # The last one is met, and no miss, if the step begins right at it.
+        self.misses += last - first + (self._moment(last) < now)
 
 
 class SleepIntervalAdjustor(IntervalAdjustor):

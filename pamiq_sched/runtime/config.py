@@ -58,6 +58,12 @@ class LaunchConfig:
     """Cores that one torch operation may use in the inference thread; 1 if not given."""
     training_torch_threads: int | None = None
     """Cores that one torch operation may use in the training thread; all but one if not given."""
+    switch_interval: float | None = 0.00002
+    """Seconds after which a thread that computes in Python lets another one go on (``sys.setswitchinterval``): how
+    long a step of the agent may wait for a trainer, at each operation. None leaves it as it is."""
+    freeze_garbage: bool = True
+    """Whether to leave what is there at the start out of garbage collections (``gc.freeze``), which hold every
+    thread up: with torch loaded, one that looks at everything takes 0.1 s or more."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -66,8 +72,9 @@ class LaunchConfig:
             if not isinstance(value, str | Path) and not (name == "saved_state_path" and value is None):
                 raise TypeError(f"{name} must be a path, got {value!r}")
         self._check_name_format()
-        if not isinstance(self.allow_crashed_state, bool):
-            raise TypeError(f"allow_crashed_state must be True or False, got {self.allow_crashed_state!r}")
+        for name in ("allow_crashed_state", "freeze_garbage"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.save_state_condition is not None and not callable(self.save_state_condition):
             raise TypeError(f"save_state_condition must be callable, got {self.save_state_condition!r}")
         if self.states_keeper is not None and not isinstance(self.states_keeper, StatesKeeper):
@@ -80,6 +87,9 @@ class LaunchConfig:
             _checks.seconds(name, getattr(self, name), infinite=name != "log_tick_time_statistics_interval")
         _checks.seconds("max_uptime", self.max_uptime, infinite=True, remedy="for no limit, use infinity")
         _checks.seconds("time_scale", self.time_scale)
+        if self.switch_interval is not None:
+            remedy = "seconds; to leave it as it is, give None"
+            _checks.real("switch_interval", self.switch_interval, least=1e-6, most=1, remedy=remedy)
         _checks.count("max_attempts_to_pause_all_threads", self.max_attempts_to_pause_all_threads, least=1)
         _checks.count("web_api_command_queue_size", self.web_api_command_queue_size, least=1)
         for name in ("inference_torch_threads", "training_torch_threads"):

@@ -24,13 +24,14 @@ from pamiq_sched.lifecycle import ErrorCollector
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.controller import Controller, Kind
 from pamiq_sched.runtime.status import SystemStatus
-from pamiq_sched.runtime.threads import WorkerThread
+from pamiq_sched.runtime.threads import LEAST_WAIT, WorkerThread
 from pamiq_sched.state import StateStore
 
 _logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_QUESTIONS = 0.1
-"""How often a save condition is asked that does not tell when it is due."""
+"""How often a save condition is asked that does not tell when it is due. Of the machine's time, for it may decide
+by anything."""
 
 
 class Verb(Enum):
@@ -217,13 +218,15 @@ class ControlThread:
         if self._is_paused or self._clock.is_paused():
             return None
         agent_seconds = self._config.max_uptime - self.uptime()
+        longest = 86_400.0  # a day: the lock underneath does not take centuries
         condition = self._config.save_state_condition
         if condition is not None:
             until_due = getattr(condition, "seconds_until_due", None)
-            asked = SECONDS_BETWEEN_QUESTIONS if until_due is None else until_due()
-            agent_seconds = min(agent_seconds, asked)
-        # A day at the most: the lock underneath does not take centuries.
-        return min(max(0.0, agent_seconds) / self._clock.get_time_scale(), 86_400.0)
+            if until_due is None:
+                longest = SECONDS_BETWEEN_QUESTIONS
+            else:
+                agent_seconds = min(agent_seconds, until_due())
+        return min(max(LEAST_WAIT, agent_seconds / self._clock.get_time_scale()), longest)
 
     def _take_note(self, message: Message | None) -> None:
         if isinstance(message, Ended):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from pamiq_sched.metrics import Durations
+from pamiq_sched.model import Staleness
+
 
 class SystemStatus(Enum):
     """What a system is doing."""
@@ -37,9 +40,17 @@ class Status:
     sessions: Mapping[str, int]
     """Training sessions, by trainer."""
     deadline_misses: int
-    """Deadlines that a paced interaction missed."""
+    """Deadlines that had passed before a paced interaction waited for them."""
+    step_times: Durations
+    """Agent seconds from the beginning of a step's observing to the end of its affecting, without the wait."""
+    lateness: Durations
+    """Agent seconds from a deadline to the beginning of its step; all 0 if the interaction is not paced."""
     dropped: Mapping[str, int]
     """Collected items that were dropped because too many waited, by buffer."""
+    replay_ratios: Mapping[str, float | None]
+    """Samples trained per item collected, by trainer; see :attr:`Trainer.replay_ratio`."""
+    staleness: Mapping[str, Staleness]
+    """How far what the agent acts upon is behind what was learned, by model."""
     pauses: int
     """Pauses that were acknowledged by every thread, those for saves included."""
     last_saved: Path | None

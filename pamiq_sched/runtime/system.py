@@ -7,7 +7,6 @@ which they would wait for; such a call is refused, or does not wait.
 from __future__ import annotations
 
 import atexit
-import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -17,19 +16,16 @@ from typing import Any, Self
 
 from pamiq_sched.clock import Clock, system_clock
 from pamiq_sched.data import DataBuffer, DataUsersDict
-from pamiq_sched.interaction import FixedIntervalInteraction, Interaction
+from pamiq_sched.interaction import Interaction
+from pamiq_sched.metrics import Durations
 from pamiq_sched.model import TrainingModel, TrainingModelsDict
+from pamiq_sched.runtime.budget import core_count, interpreter, limit_torch_threads, torch_threads
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.control import Acknowledged, ControlThread, Ended, ShutDown, SystemStoppedError, Verb
 from pamiq_sched.runtime.controller import Controller
 from pamiq_sched.runtime.signals import shut_down_on_signals
 from pamiq_sched.runtime.status import Status, SystemStatus
-from pamiq_sched.runtime.threads import (
-    InferenceThread,
-    TrainingThread,
-    core_count,
-    limit_torch_threads,
-)
+from pamiq_sched.runtime.threads import InferenceThread, TrainingThread, WorkerThread
 from pamiq_sched.state import StateDictMixin, StateStore
 from pamiq_sched.trainer import Trainer, TrainersDict
 
@@ -97,7 +93,7 @@ class System:
         self._control = control = ControlThread(controller, store, self._config, self._clock, self._clean_up)
         common: dict[str, Any] = {
             "controller": controller,
-            "acknowledge": lambda thread, number: control.post(Acknowledged(thread, number)),
+            "acknowledge": self._acknowledge,
             "report_end": lambda thread: control.post(Ended(thread)),
         }
         budget = self._config.inference_torch_threads, self._config.training_torch_threads
@@ -109,7 +105,10 @@ class System:
             **common,
         )
         self._training = TrainingThread(
-            self._trainers, torch_threads=budget[1] or max(1, core_count() - 1), **common
+            self._trainers,
+            clock=self._clock,
+            torch_threads=budget[1] or max(1, core_count() - 1),
+            **common,
         )
         for user in self._users.values():
             user.collector.attach_listener(self._training.wake)
@@ -151,7 +150,13 @@ class System:
             self._clean_up()
             self._control.give_up()
             raise
-        self._torch_threads_before = _torch_threads()
+        self._torch_threads_before = torch_threads()
+        # Behind the loading and the first calls: what they made lives long.
+        interpreter.prepare(
+            self,
+            switch_interval=self._config.switch_interval,
+            freeze_garbage=self._config.freeze_garbage,
+        )
         self._clock.resume()
         # Before the threads, which may be over at once: the end takes it back.
         atexit.register(self._shut_down_at_exit)
@@ -258,16 +263,18 @@ class System:
             w.pause_point.is_stopped for w in (self._inference, self._training)
         ):
             state = SystemStatus.RESUMING
-        interaction = self._interaction
+        adjustor = self._inference.adjustor
         return Status(
             state=state,
             uptime=control.uptime() if self._is_started else 0.0,
             steps=self._inference.steps,
             sessions=dict(self._training.sessions),
-            deadline_misses=interaction.adjustor.misses
-            if isinstance(interaction, FixedIntervalInteraction)
-            else 0,
+            deadline_misses=adjustor.misses if adjustor else 0,
+            step_times=self._interaction.step_times.summary(),
+            lateness=adjustor.lateness.summary() if adjustor else Durations(),
             dropped={name: user.collector.dropped for name, user in self._users.items()},
+            replay_ratios={name: trainer.replay_ratio for name, trainer in self._trainers.items()},
+            staleness=self._models.staleness(),
             pauses=control.pauses,
             last_saved=control.last_saved,
         )
@@ -308,6 +315,13 @@ class System:
     def _is_own_thread(self) -> bool:
         return any(thread.is_current() for thread in (self._inference, self._training, self._control))
 
+    def _acknowledge(self, thread: WorkerThread, number: int) -> None:
+        if thread is self._inference:
+            # The world went on while the agent stood still: what it sees next does not follow what it saw last.
+            for user in self._users.values():
+                user.collector.break_sequence()
+        self._control.post(Acknowledged(thread, number))
+
     def _wake_sleepers(self) -> None:
         self._clock.wake()
         self._training.wake()
@@ -316,6 +330,7 @@ class System:
         """Give back what is the process's own."""
         self._clock.set_time_scale(self._scale_before)
         self._clock.resume()
+        interpreter.restore(self)
         if self._torch_threads_before is not None:
             limit_torch_threads(self._torch_threads_before)  # what threads made later begin with
         atexit.unregister(self._shut_down_at_exit)
@@ -341,7 +356,3 @@ def _check_values(name: str, parts: Mapping[str, Any], kind: type) -> None:
     for key, part in parts.items():
         if not isinstance(part, kind):
             raise TypeError(f"{name}[{key!r}] must be a {kind.__name__}, got {part!r}")
-
-
-def _torch_threads() -> int | None:
-    return None if (torch := sys.modules.get("torch")) is None else torch.get_num_threads()

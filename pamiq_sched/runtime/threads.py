@@ -8,7 +8,7 @@ reader sees a recent value.
 from __future__ import annotations
 
 import logging
-import os
+import math
 import sys
 import threading
 import traceback
@@ -19,8 +19,9 @@ from typing import Any
 from typing_extensions import override
 
 from pamiq_sched.clock import Clock
-from pamiq_sched.interaction import Interaction
+from pamiq_sched.interaction import FixedIntervalInteraction, Interaction
 from pamiq_sched.lifecycle import ErrorCollector, ShutdownRequested
+from pamiq_sched.runtime.budget import limit_torch_threads, sharpen_timers
 from pamiq_sched.runtime.controller import Controller, ThreadPausePoint
 from pamiq_sched.schedulers import TimeIntervalScheduler
 from pamiq_sched.trainer import TrainersDict
@@ -28,7 +29,11 @@ from pamiq_sched.trainer import TrainersDict
 _logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_QUESTIONS = 0.05
-"""How often an idle training thread asks trainers that decide by something else than new data."""
+"""How often an idle training thread asks a trainer that cannot tell when it may be trainable: the price of an
+``is_trainable()`` that was written for other systems. Of the machine's time, for it may decide by anything."""
+
+LEAST_WAIT = 0.001
+"""No shorter wait for agent time: a clock that stands still a rounding error before the moment is not spun on."""
 
 
 class WorkerThread(ABC):
@@ -114,6 +119,8 @@ class InferenceThread(WorkerThread):
         interaction.attach_pause_point(self.pause_point)
         self.steps = 0
         """Steps taken."""
+        self.adjustor = interaction.adjustor if isinstance(interaction, FixedIntervalInteraction) else None
+        """What paces the steps, if something does."""
         self._clock = clock
         self._logged_steps = 0
         self._logged_at = 0.0
@@ -121,6 +128,7 @@ class InferenceThread(WorkerThread):
 
     @override
     def _work(self, errors: ErrorCollector) -> None:
+        sharpen_timers()
         self._interaction.setup()
         self._logged_at = self._clock.monotonic()
         with errors:
@@ -134,7 +142,17 @@ class InferenceThread(WorkerThread):
 
     def _log_steps(self) -> None:
         now, steps = self._clock.monotonic(), self.steps - self._logged_steps
-        _logger.info("%d steps, %.6f s each", steps, (now - self._logged_at) / steps)
+        took = self._interaction.step_times.summary()
+        _logger.info(
+            "%d steps, one every %.6f s; they took %.6f s (p50), %.6f s (p99), %.6f s (longest so far); "
+            "%d deadlines missed so far",
+            steps,
+            (now - self._logged_at) / max(steps, 1),
+            took.p50,
+            took.p99,
+            took.longest,
+            self.adjustor.misses if self.adjustor else 0,
+        )
         self._logged_at, self._logged_steps = now, self.steps
 
 
@@ -143,56 +161,68 @@ class TrainingThread(WorkerThread):
 
     Args:
         trainers: In the order of their turns.
+        clock: Agent time.
         **kwargs: See :class:`WorkerThread`.
     """
 
-    def __init__(self, trainers: TrainersDict, **kwargs: Any) -> None:
+    def __init__(self, trainers: TrainersDict, *, clock: Clock, **kwargs: Any) -> None:
         super().__init__("training", hooks=trainers, **kwargs)
         self._trainers = trainers
         trainers.attach_pause_point(self.pause_point)
+        trainers.attach_waker(self.wake)
         self.sessions = dict.fromkeys(trainers, 0)
         """Sessions run, by trainer."""
-        self._news = threading.Event()
-        asks = not all(trainer.waits_for_data_only for trainer in trainers.values())
-        self._patience = SECONDS_BETWEEN_QUESTIONS if asks else None
+        self._clock = clock
+        # Whether something came since the last look began. Set by any thread, always before the bell; cleared by
+        # this thread alone, before it looks. A ring without news is a change of the clock, or an echo.
+        self._has_news = False
+        self._bell = threading.Event()
 
     def wake(self) -> None:
-        """Tell an idle thread to look again: new data, or a new order."""
-        if not self._news.is_set():
-            self._news.set()
+        """Tell an idle thread to look again: new data, a new order, a trainer's wish. Any thread."""
+        self._has_news = True
+        if not self._bell.is_set():
+            self._bell.set()
 
     @override
     def _work(self, errors: ErrorCollector) -> None:
-        while True:
-            # Cleared before looking: what comes while we look is seen by the next look.
-            self._news.clear()
-            trained = False
-            for name, trainer in self._trainers.items():
+        self._clock.add_listener(self._bell.set)
+        with errors:
+            while True:
+                # Cleared before looking: what comes while we look is seen by the next look.
+                self._has_news = False
+                trained, due, must_ask = False, math.inf, False
+                for name, trainer in self._trainers.items():
+                    self.pause_point()
+                    # Asked before run(): a moment that comes while run() decides lies ahead of us, not behind.
+                    seconds = trainer.seconds_until_trainable()
+                    if seconds is None:
+                        must_ask = True
+                    elif math.isnan(seconds):
+                        raise ValueError(
+                            f"seconds_until_trainable() of the trainer {name!r} must return seconds, infinity or "
+                            f"None, got {seconds!r}"
+                        )
+                    elif 0 < seconds < math.inf:
+                        now = self._clock.monotonic()
+                        # Ahead of us, whatever rounding says, or a clock that stands still is asked in a loop.
+                        due = min(due, max(now + seconds, math.nextafter(now, math.inf)))
+                    if trainer.run():
+                        self.sessions[name] += 1
+                        trained = True
                 self.pause_point()
-                if trainer.run():
-                    self.sessions[name] += 1
-                    trained = True
-            self.pause_point()
-            if not trained:
-                self._news.wait(self._patience)
+                if not trained:
+                    self._wait_for_news(due, must_ask)
+        self._clock.remove_listener(self._bell.set)
 
-
-def core_count() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def limit_torch_threads(number: int) -> int | None:
-    """Let torch operations of the calling thread use so many cores.
-
-    Returns:
-        How many it was; None if torch is not loaded, for then nothing here uses it.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return None
-    # Asked first, for it has a side effect: a thread's first use takes over the number that another thread
-    # set last, and would undo ours if it came later.
-    before: int = torch.get_num_threads()
-    torch.set_num_threads(number)
-    return before
+    def _wait_for_news(self, due: float, must_ask: bool) -> None:
+        """Wait until there is news, until agent time gets to ``due``, or for a moment only."""
+        while not self._has_news and (remaining := due - self._clock.monotonic()) > 0:
+            # While the clock stands still, a change of it rings the bell. A day at the most: the lock
+            # underneath does not take centuries.
+            idle = math.inf if self._clock.is_paused() else remaining / self._clock.get_time_scale()
+            longest = SECONDS_BETWEEN_QUESTIONS if must_ask else 86_400.0
+            self._bell.wait(min(max(idle, LEAST_WAIT), longest))
+            self._bell.clear()
+            if must_ask:
+                return

@@ -56,7 +56,11 @@ class PeriodicSaveCondition:
         return is_due
 
     def seconds_until_due(self) -> float:
-        """Agent seconds until it is worth asking again."""
+        """Agent seconds until it is worth asking again.
+
+        A condition of your own that has such a method is asked when it says so, at infinity when something else
+        happens; one without is asked ten times a second.
+        """
         return 0.0 if self._due_at is None else max(0.0, self._due_at - self._clock.monotonic())
 
 

@@ -57,6 +57,8 @@ class TorchTrainer(Trainer):
         min_buffer_size: As there.
         min_new_data_count: As there.
         clock: As there.
+        max_replay_ratio: As there.
+        max_replay_burst: As there.
 
     Example:
         >>> from pamiq_sched.testing import connect_components
@@ -83,8 +85,17 @@ class TorchTrainer(Trainer):
         min_new_data_count: int = 0,
         *,
         clock: Clock | None = None,
+        max_replay_ratio: float | None = None,
+        max_replay_burst: int | None = None,
     ) -> None:
-        super().__init__(training_condition_data_user, min_buffer_size, min_new_data_count, clock=clock)
+        super().__init__(
+            training_condition_data_user,
+            min_buffer_size,
+            min_new_data_count,
+            clock=clock,
+            max_replay_ratio=max_replay_ratio,
+            max_replay_burst=max_replay_burst,
+        )
         self.optimizers: dict[str, Optimizer] = {}
         """What :meth:`create_optimizers` returned, from the first ``setup()`` on."""
         self.lr_schedulers: dict[str, LRScheduler] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
+from collections.abc import Callable
 from pathlib import Path
 
 from typing_extensions import override
@@ -42,6 +43,11 @@ class TrainersDict(UserDict[str, Trainer], PersistentStateMixin, ThreadEventMixi
         """Give every trainer the place where its sessions may be stopped."""
         for trainer in self.values():
             trainer.attach_pause_point(pause_point)
+
+    def attach_waker(self, wake: Callable[[], None]) -> None:
+        """Give every trainer what wakes the thread that asks it."""
+        for trainer in self.values():
+            trainer.attach_waker(wake)
 
     @override
     def on_paused(self) -> None:

@@ -6,7 +6,10 @@ setup returned. Belongs to the training thread; a pause stops it between session
 
 from __future__ import annotations
 
+import logging
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +31,38 @@ from pamiq_sched.lifecycle import (
 from pamiq_sched.model import TrainingModel, TrainingModelsDict
 from pamiq_sched.schedulers import Callback, StepIntervalScheduler, TimeIntervalScheduler
 from pamiq_sched.state import codec
+from pamiq_sched.trainer.replay import ReplayAccount
+
+_logger = logging.getLogger(__name__)
+
+REPLAY_BURST = 1000
+"""How many items' worth of training may be saved up, if nothing else is said."""
 
 
 class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
     """Trains models on collected data; override :meth:`train`.
+
+    A replay ratio (samples per insert) bounds how often an item is trained on, however fast training is: each
+    item that is collected pays for ``max_replay_ratio`` samples, a session may begin while there is credit, and
+    what it draws is taken off. So the samples trained never exceed the ratio times the items collected by more
+    than one session, and they reach it in the long run if training keeps up. What is not used is saved up for
+    ``max_replay_burst`` items at the most: neither a first filling of the buffer nor a stall is made up for
+    beyond that. Items that a state brings back are not new. It is training that waits, never acting.
 
     Args:
         training_condition_data_user: The data that decides when to train; None trains all the time.
         min_buffer_size: How many items its buffer must hold.
         min_new_data_count: How many items must have been added since the last session began.
         clock: Agent time for :meth:`every_seconds`; the system clock by default.
+        max_replay_ratio: How many samples of that data may be trained per item collected into it; no limit if
+            not given. Counted are those that sessions of this trainer draw by :meth:`DataUser.sample` and its
+            like, or tell by :meth:`DataUser.count_samples`.
+        max_replay_burst: How many items' worth of training may be saved up; 1000 if not given, and at least
+            ``min_new_data_count``. Less than what is collected in one go is never trained at the full ratio.
 
     Raises:
-        TypeError: If a count is not a whole number.
-        ValueError: If a count is negative, or set without data to count.
+        TypeError: If a count is not a whole number, or the ratio no number.
+        ValueError: If a count or the ratio is out of range, or set without what it limits.
 
     Example:
         >>> from pamiq_sched import ManualClock, SequentialBuffer
@@ -69,6 +90,8 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         min_new_data_count: int = 0,
         *,
         clock: Clock | None = None,
+        max_replay_ratio: float | None = None,
+        max_replay_burst: int | None = None,
     ) -> None:
         super().__init__()
         self._condition_name = training_condition_data_user
@@ -79,13 +102,33 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
                 f"min_buffer_size={min_buffer_size} and min_new_data_count={min_new_data_count} count the items "
                 "of training_condition_data_user, which is None; name the data to count"
             )
+        self._replay = self._open_account(max_replay_ratio, max_replay_burst)
+        self._has_warned_of_no_samples = False
         self._clock = clock
         self._training_models: TrainingModelsDict | None = None
         self._data_users: DataUsersDict | None = None
         self._retrieved_model_names: dict[str, None] = {}  # a set that keeps its order
         self._added_at_last_session = 0  # how many items had ever been added when the last session began
         self._pause_point: PausePoint = NO_PAUSE_POINT
+        self._wake: Callable[[], None] = lambda: None
         self._schedulers: list[StepIntervalScheduler | TimeIntervalScheduler] = []
+
+    def _open_account(self, ratio: float | None, burst: int | None) -> ReplayAccount:
+        if ratio is None:
+            if burst is not None:
+                raise ValueError(
+                    f"max_replay_burst={burst!r} is saved up for max_replay_ratio, which is None; give both"
+                )
+            return ReplayAccount(None, 0)
+        checked = _checks.real("max_replay_ratio", ratio, above=0, remedy="for no limit, use None")
+        if self._condition_name is None:
+            raise ValueError(
+                f"max_replay_ratio={ratio!r} counts the items of training_condition_data_user, which is None; "
+                "name the data to count"
+            )
+        if burst is None:
+            burst = max(REPLAY_BURST, self._min_new_data_count)
+        return ReplayAccount(checked, _checks.count("max_replay_burst", burst, least=1, unit="item"))
 
     def attach_training_models(self, training_models: TrainingModelsDict) -> None:
         """Give the trainer the models; called once before the threads start."""
@@ -103,10 +146,10 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             ValueError: If the condition can never hold.
         """
         self._data_users = data_users
-        self._check_condition()
+        self._take_condition()
         self.on_data_users_attached()
 
-    def _check_condition(self) -> None:
+    def _take_condition(self) -> None:
         if self._condition_name is None:
             return
         user = self.get_data_user(self._condition_name)
@@ -120,6 +163,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
                     f"{type(self).__name__} would never train: {name}={least} is more than the buffer "
                     f"{self._condition_name!r} can hold, {most}; lower {name} or enlarge the buffer"
                 )
+        self._replay.attach(user)
 
     def on_data_users_attached(self) -> None:
         """Called when :meth:`get_data_user` works; take the data users here."""
@@ -153,6 +197,14 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
     def attach_pause_point(self, pause_point: PausePoint) -> None:
         """Take the place where a session may be stopped; the runtime calls this before it starts."""
         self._pause_point = pause_point
+
+    def attach_waker(self, wake: Callable[[], None]) -> None:
+        """Take what wakes the training thread; the runtime calls this before it starts."""
+        self._wake = wake
+
+    def wake(self) -> None:
+        """Have :meth:`is_trainable` asked now, though no data has come; any thread may call it."""
+        self._wake()
 
     def pause_point(self) -> None:
         """Stop here while the system is paused; costs next to nothing otherwise.
@@ -212,10 +264,41 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             and user.added - self._added_at_last_session >= self._min_new_data_count
         )
 
+    def seconds_until_trainable(self) -> float | None:
+        """In how many agent seconds time alone may make it trainable.
+
+        While no trainer can train, they are asked again when an item is collected, when the system resumes, after
+        a session, and at :meth:`wake`. What depends on none of these has to say when to ask. Override this
+        together with :meth:`is_trainable`; it is called right before it.
+
+        Returns:
+            Agent seconds; infinity, or 0 if the time has come, for nothing but those events. None if it cannot
+            tell: it is asked 20 times a second then, which is what an overridden ``is_trainable`` costs by
+            default.
+
+        Example:
+            >>> import math
+            >>> class OnDemand(Trainer):
+            ...     is_wanted = False
+            ...     def is_trainable(self):
+            ...         return self.is_wanted
+            ...     def seconds_until_trainable(self):
+            ...         return math.inf
+            ...     def demand(self):
+            ...         self.is_wanted = True
+            ...         self.wake()
+            ...     def train(self):
+            ...         self.is_wanted = False
+        """
+        return math.inf if type(self).is_trainable is Trainer.is_trainable else None
+
     @property
-    def waits_for_data_only(self) -> bool:
-        """Whether nothing but new data can make it trainable, so that it need not be asked in between."""
-        return type(self).is_trainable is Trainer.is_trainable and self._condition_name is not None
+    def replay_ratio(self) -> float | None:
+        """Samples trained per item collected since this process began to count; None before the first item.
+
+        Of the data of the training condition, in sessions that are over; also without a limit. Any thread.
+        """
+        return self._replay.ratio
 
     def setup(self) -> None:
         """Called before a session; an override calls ``super().setup()``."""
@@ -242,11 +325,30 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         Raises:
             BaseException: What a hook raised; a group if teardown raised as well.
         """
-        if not self.is_trainable():
+        # The limit comes first, and is not part of is_trainable(): an override cannot switch it off, and what it
+        # answers once only is not asked in vain.
+        if not self._replay.allows() or not self.is_trainable():
             return False
         if self._condition_name is not None:
             # Here and not in is_trainable(): what an override turns down is still new the next time.
             self._added_at_last_session = self.get_data_user(self._condition_name).added
+        self._replay.begin()
+        try:
+            self._run_session()
+        finally:
+            drawn = self._replay.end()
+        if self._replay.max_ratio is not None and not drawn and not self._has_warned_of_no_samples:
+            self._has_warned_of_no_samples = True
+            _logger.warning(
+                "a session of %s drew no sample that was counted, so max_replay_ratio=%s does not limit it; draw "
+                "by DataUser.sample() of %r, or tell its DataUser.count_samples(n) (said once)",
+                type(self).__name__,
+                self._replay.max_ratio,
+                self._condition_name,
+            )
+        return True
+
+    def _run_session(self) -> None:
         self.setup()
         errors = ErrorCollector(f"{type(self).__name__} raised in its session and in teardown")
         with errors:
@@ -255,7 +357,6 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         with errors:
             self.teardown()
         errors.raise_collected()
-        return True
 
     @override
     def save_state(self, path: Path) -> None:
@@ -263,6 +364,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         path.mkdir()
         state = {
             "added_at_last_session": self._added_at_last_session,
+            "replay": self._replay.state_dict(),
             "schedulers": [scheduler.state_dict() for scheduler in self._schedulers],
         }
         codec.save(state, path / "trainer")
@@ -275,7 +377,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             ValueError: If the state has other embedded schedulers.
         """
         state = codec.load(path / "trainer")
-        _checks.state_keys(type(self).__name__, state, {"added_at_last_session", "schedulers"})
+        _checks.state_keys(type(self).__name__, state, {"added_at_last_session", "replay", "schedulers"})
         if len(state["schedulers"]) != len(self._schedulers):
             raise ValueError(
                 f"{type(self).__name__} has {len(self._schedulers)} embedded schedulers, its state {path} has "
@@ -284,3 +386,4 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         for scheduler, scheduler_state in zip(self._schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(scheduler_state)
         self._added_at_last_session = int(state["added_at_last_session"])
+        self._replay.load_state_dict(state["replay"])

@@ -10,6 +10,7 @@ from pamiq_sched import (
     ManualClock,
     ShutdownRequested,
     SleepIntervalAdjustor,
+    system_clock,
 )
 from pamiq_sched.testing import FakeAgent, FakeEnvironment
 
@@ -184,6 +185,80 @@ def test_both_parts_are_saved_and_loaded(tmp_path):
     assert calls == ["agent loaded agent", "environment loaded environment"]
 
 
+# How long the steps take.
+
+
+class TakingTime(FakeEnvironment):
+    """An environment that takes a second to observe and four to affect."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+
+    def observe(self):
+        self.clock.advance(1.0)
+        return super().observe()
+
+    def affect(self, action):
+        self.clock.advance(4.0)
+        super().affect(action)
+
+
+def test_a_step_counts_the_time_of_all_three_parts(clock):
+    agent = FakeAgent(lambda _: clock.advance(2.0))
+    interaction = Interaction(agent, TakingTime(clock), clock=clock)
+    interaction.step()
+    clock.advance(100.0)
+    interaction.step()
+    times = interaction.step_times.summary()
+    assert (times.count, times.p50, times.longest) == (2, 7.0, 7.0)
+
+
+def test_steps_are_measured_in_agent_time(clock):
+    clock.set_time_scale(3.0)
+    interaction = Interaction(FakeAgent(), TakingTime(clock), clock=clock)
+    interaction.step()
+    assert interaction.step_times.summary().longest == 15.0
+
+
+def test_steps_are_measured_by_the_system_clock_unless_another_is_given():
+    interaction = Interaction(FakeAgent(), FakeEnvironment())
+    system_clock().pause()
+    try:
+        interaction.step()
+    finally:
+        system_clock().resume()
+    times = interaction.step_times.summary()
+    assert (times.count, times.longest) == (1, 0.0)
+
+
+@pytest.mark.parametrize("hook", ["environment.observe", "agent.step", "environment.affect"])
+def test_a_step_that_raises_counts_nothing(clock, hook):
+    interaction = Interaction(FakeAgent(), TakingTime(clock), clock=clock)
+    part, name = hook.split(".")
+
+    def fail(*_):
+        raise OSError("no camera")
+
+    setattr(getattr(interaction, part), name, fail)
+    with pytest.raises(OSError, match="no camera"):
+        interaction.step()
+    assert interaction.step_times.summary().count == 0
+
+
+def test_a_step_of_ones_own_counts_what_the_inherited_one_takes(clock):
+    class Noting(Interaction):
+        def step(self):
+            clock.advance(10.0)
+            super().step()
+            clock.advance(10.0)
+
+    interaction = Noting(FakeAgent(), TakingTime(clock), clock=clock)
+    interaction.step()
+    times = interaction.step_times.summary()
+    assert (times.count, times.longest) == (1, 5.0)
+
+
 # At fixed moments.
 
 
@@ -248,3 +323,43 @@ def test_the_offset_reaches_the_adjustor():
     interaction.setup()
     interaction.step()
     assert clock.time() == 0.75
+
+
+def test_the_wait_is_no_part_of_the_step_time():
+    clock = ManualClock(autojump=True)
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(FakeAgent(), TakingTime(clock), 60.0, clock=clock)
+    interaction.setup()
+    interaction.step()
+    interaction.step()
+    assert clock.time() == 120.0
+    times = interaction.step_times.summary()
+    assert (times.count, times.p50, times.longest) == (2, 5.0, 5.0)
+
+
+@pytest.mark.parametrize(
+    ("policy", "moments"),
+    [
+        ({}, [0.0, 3.5, 4.0, 5.0, 6.0]),
+        ({"missed": "skip"}, [0.0, 3.5, 4.0, 5.0, 6.0]),
+        ({"missed": "catch_up"}, [0.0, 3.5, 3.5, 3.5, 4.0]),
+    ],
+    ids=str,
+)
+def test_what_becomes_of_missed_moments_is_up_to_the_maker(policy, moments):
+    """The first step takes 3.5 intervals."""
+    clock = ManualClock(autojump=True)
+    begun = []
+
+    def decide(_):
+        begun.append(clock.time())
+        if len(begun) == 1:
+            clock.advance(3.5)
+
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(
+        FakeAgent(decide), FakeEnvironment(), 1.0, clock=clock, **policy
+    )
+    interaction.setup()
+    for _ in moments:
+        interaction.step()
+    assert begun == moments
+    assert interaction.adjustor.misses == 3

@@ -201,7 +201,8 @@ class Parts:
             "models": {},
             "buffers": {"data": SequentialBuffer(100)},
             "trainers": {"trainer": ProbedTrainer(self.probe)},
-            "config": {"states_dir": self.states_dir, **config},
+            # A whole collection at each start would be most of the time of these tests.
+            "config": {"states_dir": self.states_dir, "freeze_garbage": False, **config},
         }
 
     def system(self, interval: float | None = 0.002, **config: Any) -> System:

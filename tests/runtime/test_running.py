@@ -4,16 +4,19 @@ import math
 import re
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
 from pamiq_sched import (
+    Durations,
     FixedIntervalInteraction,
     Interaction,
     LatestStatesKeeper,
     LaunchConfig,
+    ManualClock,
     PeriodicSaveCondition,
     SequentialBuffer,
     System,
@@ -43,6 +46,8 @@ REFUSED = {
     "shutdown_timeout": [0, -1, math.nan, True],
     "inference_torch_threads": [0, -1, 1.5, True],
     "training_torch_threads": [0, -1, 1.5, True],
+    "switch_interval": [0, -1, 1e-9, 1.5, math.nan, math.inf, True, "5 ms"],
+    "freeze_garbage": [0, None, "no"],
 }
 
 
@@ -247,7 +252,66 @@ def test_one_slow_step_can_be_logged(parts, probe, caplog):
     caplog.set_level("INFO", logger="pamiq_sched")
     with parts.system(interval=None, log_tick_time_statistics_interval=1e-9):
         probe.wait_for("trainer.sync_models")
-    assert any(re.fullmatch(r"1 steps, \d+\.\d+ s each", r.message) for r in caplog.records)
+    assert any(re.match(r"1 steps, one every \d+\.\d+ s; they took", r.message) for r in caplog.records)
+
+
+class Stalling(FakeAgent):
+    """Takes 3.5 agent seconds for its first decision, and waits with its second until it is let go."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock = clock
+        self.has_stalled = threading.Event()
+        self.gate = threading.Event()
+
+    def step(self, observation):
+        super().step(observation)
+        if len(self.observations) == 1:
+            self.clock.advance(3.5)
+        else:
+            self.has_stalled.set()
+            assert self.gate.wait(30.0)
+
+
+@contextmanager
+def stalled_system(tmp_path, **config):
+    """A system that stands in its second step at 3.5 s, with deadlines at every second."""
+    clock = ManualClock(autojump=True)
+    agent = Stalling(clock)
+    interaction = FixedIntervalInteraction.with_sleep_adjustor(agent, FakeEnvironment(), 1.0, clock=clock)
+    with System(interaction, {}, {}, {}, {"states_dir": tmp_path, **config}, clock=clock) as system:
+        try:
+            assert agent.has_stalled.wait(30.0)
+            yield system
+        finally:
+            agent.gate.set()
+
+
+def test_the_log_line_tells_how_long_steps_take_and_what_they_miss(tmp_path, caplog):
+    caplog.set_level("INFO", logger="pamiq_sched")
+    with stalled_system(tmp_path, log_tick_time_statistics_interval=3.0):
+        assert [r.message for r in caplog.records if r.message.startswith("1 steps")] == [
+            "1 steps, one every 3.500000 s; they took 3.500000 s (p50), 3.500000 s (p99), "
+            "3.500000 s (longest so far); 3 deadlines missed so far"
+        ]
+
+
+def test_steps_of_ones_own_that_are_not_measured_can_be_logged(tmp_path, caplog):
+    caplog.set_level("INFO", logger="pamiq_sched")
+    stepped = threading.Event()
+
+    class Own(Interaction):
+        count = 0
+
+        def step(self):
+            self.count += 1
+            if self.count > 1:
+                stepped.set()
+
+    config = {"states_dir": tmp_path, "log_tick_time_statistics_interval": 1e-9}
+    with System(Own(FakeAgent(), FakeEnvironment()), {}, {}, {}, config):
+        assert stepped.wait(30.0)
+    assert any("they took 0.000000 s (p50)" in r.message for r in caplog.records)
 
 
 # Saving
@@ -384,6 +448,26 @@ def test_the_status_tells_what_there_is_to_know(parts, probe):
     assert ended.state is SystemStatus.OFFLINE
     assert ended.last_saved is not None
     assert ended.sessions["trainer"] >= 0
+
+
+def test_how_long_steps_take_and_how_late_they_are_is_in_the_status(tmp_path):
+    """The first step takes 3.5 s; the second began 2.5 s after the deadline that it was due at."""
+    with stalled_system(tmp_path) as system:
+        status = system.status()
+    assert status.steps == 1
+    assert status.step_times == Durations(count=1, p50=3.5, p99=3.5, max=3.5, longest=3.5)
+    assert status.lateness == Durations(count=1, p50=2.5, p99=2.5, max=2.5, longest=2.5)
+    assert status.deadline_misses == 3
+
+
+def test_steps_without_deadlines_are_measured_and_never_late(parts, probe):
+    system = parts.system(interval=None)
+    assert system.status().step_times == Durations()
+    with system:
+        probe.wait_for("trainer.sync_models")
+    status = system.status()
+    assert status.step_times.count == status.steps > 0
+    assert (status.lateness, status.deadline_misses) == (Durations(), 0)
 
 
 def test_it_is_resuming_until_every_hook_has_run(parts, probe):

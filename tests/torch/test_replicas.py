@@ -337,7 +337,11 @@ def test_replicas_may_be_on_another_device():
 )
 def test_replicas_may_be_compiled_or_not(monkeypatch, compiles, of_replicas, count):
     compiled = []
-    monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(module))
+
+    def note(module):
+        compiled.append(module)
+
+    monkeypatch.setattr(nn.Module, "compile", note)
     model = TorchTrainingModel(nn.Linear(1, 1), compile=compiles, inference_compile=of_replicas)
     _ = model.inference_model
     assert len(compiled) == count

@@ -1,13 +1,15 @@
 """Optimizers that live as long as the run, schedules stepped with them, pauses after every step."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 from torch.optim import SGD, Adam, lr_scheduler
 
-from pamiq_sched import ManualClock, ShutdownRequested, TorchTrainer, TorchTrainingModel
+from pamiq_sched import ManualClock, ShutdownRequested, TensorRingBuffer, TorchTrainer, TorchTrainingModel
 from pamiq_sched.optim import (
     CosineCurve,
     Schedule,
@@ -189,6 +191,31 @@ def test_warming_up_touches_nothing_of_the_trainer():
     trainer.warm_up()
     assert trainer.optimizers == {}
     assert torch.equal(trainer.line.model.weight, weight)
+
+
+def test_warming_up_pays_for_what_the_first_optimizer_imports():
+    """In a fresh interpreter: without it, hundreds of modules, for seconds, while an agent acts."""
+    code = """
+import sys
+from pamiq_sched import TorchTrainer
+import torch
+
+class Warm(TorchTrainer):
+    def create_optimizers(self):
+        return {}
+    def train(self):
+        pass
+
+Warm().warm_up()
+before = set(sys.modules)
+parameter = torch.nn.Parameter(torch.zeros(1))
+optimizer = torch.optim.Adam([parameter])
+parameter.grad = torch.ones(1)
+optimizer.step()
+print(len(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(done.stdout) == 0
 
 
 # Every optimizer step.
@@ -546,3 +573,35 @@ def test_a_state_without_its_optimizer_file_is_refused(tmp_path):
     (tmp_path / "trainer" / "optimizers.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"optimizers\.json"):
         connect(Fitting()).load_state(tmp_path / "trainer")
+
+
+# The replay ratio.
+
+
+def test_the_replay_ratio_limits_it_as_any_trainer():
+    """By what it draws from its buffer."""
+
+    class Sampling(Fitting):
+        def train(self):
+            batch = self.get_data_user("data").sample(4)
+            assert batch["x"].shape == (4,)
+            super().train()
+
+    trainer = Sampling(
+        training_condition_data_user="data", min_buffer_size=1, max_replay_ratio=0.5, max_replay_burst=4
+    )
+    parts = connect_components(
+        trainers=trainer,
+        models={"line": TorchTrainingModel(nn.Linear(2, 2))},
+        buffers={"data": TensorRingBuffer(100)},
+    )
+    began = []
+    for item in range(1, 26):
+        parts.data_collectors["data"].collect({"x": float(item)})
+        if trainer.run():
+            began.append(item)
+    assert began == [1, 9, 17, 25]
+    assert trainer.replay_ratio == 16 / 25
+    for item in range(100):
+        parts.data_collectors["data"].collect({"x": float(item)})
+    assert [trainer.run() for _ in range(2)] == [True, False], "four items' worth is saved up, not a hundred's"

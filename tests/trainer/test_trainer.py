@@ -1,5 +1,7 @@
 """When a trainer trains, in which order, and what survives an error or a save."""
 
+import math
+
 import pytest
 
 from pamiq_sched import (
@@ -328,14 +330,21 @@ def test_a_session_that_an_override_forces_does_not_count_old_data_as_new(tmp_pa
     assert not resumed.run()
 
 
-def test_only_a_base_condition_on_data_waits_for_data_only():
+def test_the_base_condition_waits_for_nothing_but_events():
+    assert Counting("data").seconds_until_trainable() == math.inf
+    assert Counting().seconds_until_trainable() == math.inf
+
+
+def test_a_condition_of_its_own_may_depend_on_anything():
     class Custom(Counting):
         def is_trainable(self):
             return super().is_trainable()
 
-    assert Counting("data").waits_for_data_only
-    assert not Counting().waits_for_data_only
-    assert not Custom("data").waits_for_data_only
+    assert Custom("data").seconds_until_trainable() is None
+
+
+def test_a_trainer_that_no_system_runs_wakes_nobody():
+    Counting().wake()
 
 
 # Conditions that are refused.

@@ -6,7 +6,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint co
 # What generates the pages of schedules. timm, below, comes without torchvision, which its schedulers do not need.
 PAGES := "griffelib>=2.0" "latex2mathml>=3.77"
 DEV := $(PAGES) "accelerate>=1.0" "hypothesis>=6.100" "lightning>=2.4" "mypy>=1.13" "pytest>=8.3" \
-	"pytest-timeout>=2.3" "pytest-xdist>=3.6" "ruff>=0.8" "transformers>=4.46"
+	"pytest-timeout>=2.3" "pytest-xdist>=3.6" "ruff>=0.8" "torchrl>=0.13" "transformers>=4.46"
 
 .PHONY: demo test lint types stress bench docs clean
 
@@ -23,7 +23,8 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(RUN) -m mypy
 
-stress: $(VENV)/.dev
+stress: $(VENV)/.torchrl
+	$(RUN) -m pytest tests/data/test_torchrl.py
 	$(RUN) -m pytest tests/optim -m stress --timeout 900 --numprocesses 2 $(ARGS)
 	$(RUN) -m pytest tests -m stress --timeout 900 --ignore tests/optim $(ARGS)
 
@@ -48,6 +49,12 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) $(DEV)
 	$(PIP) --no-deps "timm>=1.0"
+	@touch $@
+
+# No wheel of TorchRL suits every torch. Where its compiled part cannot be built, the tests that need it are skipped.
+$(VENV)/.torchrl: $(VENV)/.dev
+	$(PIP) ninja setuptools
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) tests/data/build_torchrl.py || true
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.demo

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.report import Numbers, Row
+from benchmarks.systems import sequential_buffer
 from benchmarks.timing import alternate
 
 SIZE = 5000
@@ -18,10 +19,7 @@ SIZE = 5000
 
 def measure(library: str) -> Numbers:
     containers: Any = importlib.import_module(f"{library}.data")
-    buffers: Any = importlib.import_module(
-        "pamiq_core.data.impls" if library == "pamiq_core" else f"{library}.data"
-    )
-    users = containers.DataUsersDict.from_data_buffers({"items": buffers.SequentialBuffer(SIZE)})
+    users = containers.DataUsersDict.from_data_buffers({"items": sequential_buffer(library, SIZE)})
     collector = users.data_collectors_dict.acquire("items")
     if library == "pamiq_sched":
         # As in a running system, where the training thread wants to be woken.

@@ -7,13 +7,12 @@ something else than data, so that it has to be asked again and again.
 from __future__ import annotations
 
 import importlib
-import tempfile
-import threading
 import time
 from typing import Any
 
 from benchmarks.interactions import at_fixed_intervals
 from benchmarks.report import Numbers, Row
+from benchmarks.systems import running, sequential_buffer
 
 SECONDS = 5.0
 
@@ -41,30 +40,13 @@ def rows(ours: Numbers, peer: Numbers) -> list[Row]:
 
 
 def _percent_of_core(library: str, trainer: Any) -> float:
-    core: Any = importlib.import_module(library)
-    used: list[float] = []
-
-    def watch() -> None:
+    with running(
+        library,
+        at_fixed_intervals(library, 0.1),
+        buffers={"data": sequential_buffer(library, 10)},
+        trainers={"trainer": trainer},
+    ):
         time.sleep(0.5)  # past the start
         cpu, wall = time.process_time(), time.perf_counter()
         time.sleep(SECONDS)
-        used.append((time.process_time() - cpu) / (time.perf_counter() - wall))
-
-    watcher = threading.Thread(target=watch)
-    with tempfile.TemporaryDirectory() as states:
-        buffers = {"data": core.data.SequentialBuffer(10) if library == "pamiq_sched" else _peer_buffer(10)}
-        watcher.start()
-        core.launch(
-            at_fixed_intervals(library, 0.1),
-            {},
-            buffers,
-            {"trainer": trainer},
-            core.LaunchConfig(states_dir=states, max_uptime=SECONDS + 1.0, web_api_address=None),
-        )
-        watcher.join()
-    return 100.0 * used[0]
-
-
-def _peer_buffer(size: int) -> Any:
-    buffers: Any = importlib.import_module("pamiq_core.data.impls")
-    return buffers.SequentialBuffer(size)
+        return 100.0 * (time.process_time() - cpu) / (time.perf_counter() - wall)

@@ -14,15 +14,14 @@ from __future__ import annotations
 
 import importlib
 import random
-import tempfile
 import time
 from bisect import bisect_left
-from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 from benchmarks.interactions import at_fixed_intervals
 from benchmarks.report import Numbers, Row
+from benchmarks.systems import running
 from benchmarks.timing import percentile
 
 STEPS = 100
@@ -70,7 +69,7 @@ def _of_ours(sleeps: list[Span]) -> list[Span]:
     import torch
     from typing_extensions import override
 
-    from pamiq_sched import System, TorchTrainer
+    from pamiq_sched import TorchTrainer
 
     class Training(TorchTrainer):
         @override
@@ -85,53 +84,29 @@ def _of_ours(sleeps: list[Span]) -> list[Span]:
                 _sleep_one_step(sleeps)
                 self.optimizers["sgd"].step()
 
-    with tempfile.TemporaryDirectory() as states:
-        interaction = at_fixed_intervals("pamiq_sched", 0.1)
-        with System(interaction, {}, {}, {"trainer": Training()}, {"states_dir": states}) as system:
-            time.sleep(0.5)
-            return _pauses(system.pause, system.resume, count=400, longest_wait=10 * STEP_SECONDS)
+    return _pauses("pamiq_sched", Training(), count=400, longest_wait=10 * STEP_SECONDS)
 
 
 def _of_peer(sleeps: list[Span]) -> list[Span]:
     core: Any = importlib.import_module("pamiq_core")
-    threads: Any = importlib.import_module("pamiq_core.thread.threads")
-    persistence: Any = importlib.import_module("pamiq_core.state_persistence")
-    containers: Any = importlib.import_module("pamiq_core.trainer")
 
     class Training(core.Trainer):  # type: ignore[misc] # a class of a library that is found at run time
         def train(self) -> None:
             for _ in range(STEPS):
                 _sleep_one_step(sleeps)
 
-    trainers = containers.TrainersDict({"trainer": Training()})
-    trainers.attach_training_models(core.model.TrainingModelsDict({}))
-    inference = threads.InferenceThread(at_fixed_intervals("pamiq_core", 0.1))
-    training = threads.TrainingThread(trainers)
-    with tempfile.TemporaryDirectory() as states:
-        control = threads.ControlThread(persistence.StateStore(states), web_api_address=None)
-        for thread in (inference, training):
-            thread.attach_controller(control.controller)
-        control.attach_thread_statuses({t.THREAD_TYPE: t.thread_status for t in (inference, training)})
-        inference.start()
-        training.start()
-        try:
-            time.sleep(0.5)
-            return _pauses(control.try_pause, control.resume, count=50, longest_wait=STEPS * STEP_SECONDS)
-        finally:
-            control.shutdown()
-            inference.join()
-            training.join()
+    return _pauses("pamiq_core", Training(), count=50, longest_wait=STEPS * STEP_SECONDS)
 
 
-def _pauses(
-    pause: Callable[[], object], resume: Callable[[], object], *, count: int, longest_wait: float
-) -> list[Span]:
+def _pauses(library: str, trainer: Any, *, count: int, longest_wait: float) -> list[Span]:
     phases = random.Random(0)  # noqa: S311 - moments to pause at, nothing secret
     pauses = []
-    for _ in range(count):
-        time.sleep(0.02 + phases.uniform(0.0, longest_wait))
-        start = time.perf_counter()
-        pause()
-        pauses.append((start, time.perf_counter()))
-        resume()
+    with running(library, at_fixed_intervals(library, 0.1), trainers={"trainer": trainer}) as system:
+        time.sleep(0.5)
+        for _ in range(count):
+            time.sleep(0.02 + phases.uniform(0.0, longest_wait))
+            start = time.perf_counter()
+            system.pause()
+            pauses.append((start, time.perf_counter()))
+            system.resume()
     return pauses

@@ -1,7 +1,7 @@
 """An environment with pamiq-core, which needs a newer Python than we do.
 
-Made once, inside the virtual environment that runs the benchmarks. Where it cannot be had, the reason is told
-and the benchmarks go on without it.
+Made once, inside the virtual environment that runs the benchmarks. Where it cannot be had, or torch for it, the
+reason is told and the benchmarks go on without it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from benchmarks.process import run
 
 LIBRARY = "pamiq_core"
 REQUIREMENT = "pamiq-core==0.6.0"
-# By its local version, which only a build without CUDA has: another one would bring gigabytes along.
-TORCH_REQUIREMENT = "torch==2.13.0+cpu"
+TORCH = "torch==2.13.0"
+# Not every Python has a build without CUDA; by its local version, since any other brings CUDA along.
+TORCH_FOR_CPU = f"{TORCH}+cpu"
+INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:")
 
 
 class PeerUnavailableError(Exception):
@@ -38,6 +40,30 @@ def interpreter() -> Path:
     return python
 
 
+def add_torch(python: Path, *, with_cuda: bool) -> None:
+    """Install torch into the peer's environment unless it is there.
+
+    Args:
+        python: The interpreter of that environment.
+        with_cuda: Whether the build with CUDA will do where there is none without.
+
+    Raises:
+        PeerUnavailableError: If it cannot be installed.
+    """
+    if _succeeds(python, "-c", "from importlib import metadata; metadata.version('torch')"):
+        return
+    print(f"installing {TORCH} for {REQUIREMENT} ...", file=sys.stderr)
+    if _succeeds(python, *INSTALL, TORCH_FOR_CPU):
+        return
+    if not with_cuda:
+        raise PeerUnavailableError(
+            f"pip finds no {TORCH_FOR_CPU} for its Python, so the figures that need torch are ours only; "
+            "--peer-cuda-torch takes the build with CUDA, which fills 5 GB of the disk"
+        )
+    if not _succeeds(python, *INSTALL, TORCH):
+        raise PeerUnavailableError(f"pip cannot install {TORCH}; is there a network, and room for 5 GB?")
+
+
 def _make(environment: Path) -> None:
     base = next(
         (c for c in _candidates() if _succeeds(c, "-c", "import sys; assert sys.version_info >= (3, 12)")), None
@@ -47,11 +73,8 @@ def _make(environment: Path) -> None:
     print(f"making an environment for {REQUIREMENT} ...", file=sys.stderr)
     if not _succeeds(base, "-m", "venv", environment):
         raise PeerUnavailableError(f"no virtual environment can be made by {base.name}")
-    install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:")
-    python = environment / "bin" / "python"
-    if not _succeeds(python, *install, REQUIREMENT):
+    if not _succeeds(environment / "bin" / "python", *INSTALL, REQUIREMENT):
         raise PeerUnavailableError(f"pip cannot install {REQUIREMENT}; is there a network?")
-    _succeeds(python, *install, TORCH_REQUIREMENT)  # where it fails, the figures that need it say so
 
 
 def _candidates() -> Iterator[Path]:

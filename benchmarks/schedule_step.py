@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import beside
 from benchmarks.report import Numbers, Row
-from benchmarks.timing import alternate, ratio
+from benchmarks.timing import alternate, ratio, repeat
 
 BESIDE = "torch-schedule-anything==1.2.3"
 GROUPS = (1, 8, 64)
@@ -60,17 +60,17 @@ def rows(ours: Numbers, peer: Numbers) -> list[Row]:
 
 def _measure(library: str, count: int) -> Numbers:
     loops = [
-        _bare(_optimizer(count)),
-        _by_hand(_optimizer(count)),
-        _repeat(_schedule(importlib.import_module(library), _optimizer(count))),
-        _torch([_optimizer(count) for _ in KEYS]),
+        bare_assignment(make_optimizer(count)),
+        _by_hand(make_optimizer(count)),
+        repeat(schedules(importlib.import_module(library), make_optimizer(count))),
+        _torch([make_optimizer(count) for _ in KEYS]),
     ]
     try:
         peer: Any = importlib.import_module("torch_schedule_anything")
     except ImportError:
         peer = None
     if peer is not None:
-        loops.append(_repeat(_schedule(peer, _optimizer(count))))
+        loops.append(repeat(schedules(peer, make_optimizer(count))))
     bare, by_hand, ours, torchs, *peers = alternate(loops, size=max(20, 2000 // count), rounds=31)
     numbers = {
         "to_bare": ratio(ours, bare),
@@ -88,8 +88,8 @@ def _measure(library: str, count: int) -> Numbers:
     return numbers
 
 
-def _optimizer(count: int) -> Any:
-    """Groups with bases of their own, as layer-wise learning rates have them."""
+def make_optimizer(count: int) -> Any:
+    """Make one of so many groups with bases of their own, as layer-wise learning rates have them."""
     import torch
 
     groups = [{"params": [torch.zeros(1)], "lr": 0.1 / (1 + i)} for i in range(count)]
@@ -98,7 +98,8 @@ def _optimizer(count: int) -> Any:
     return optimizer
 
 
-def _schedule(library: Any, optimizer: Any) -> Callable[[], object]:
+def schedules(library: Any, optimizer: Any) -> Callable[[], object]:
+    """Make three schedules of a library; return what steps them as one."""
     functions = (
         library.cosine_annealing_with_warmup,
         library.quadratic_schedule_with_warmup,
@@ -109,19 +110,12 @@ def _schedule(library: Any, optimizer: Any) -> Callable[[], object]:
     ).step
 
 
-def _repeat(step: Callable[[], object]) -> Callable[[int], None]:
-    def loop(size: int) -> None:
-        for _ in range(size):
-            step()
-
-    return loop
-
-
 def _bases(optimizer: Any) -> list[tuple[float, ...]]:
     return [tuple(group[key] for key in KEYS) for group in optimizer.param_groups]
 
 
-def _bare(optimizer: Any) -> Callable[[int], None]:
+def bare_assignment(optimizer: Any) -> Callable[[int], None]:
+    """Make the least that does it: a loop that is given the factors."""
     groups, bases = optimizer.param_groups, _bases(optimizer)
 
     def loop(size: int) -> None:

@@ -28,6 +28,16 @@ def alternate(loops: Sequence[Callable[[int], object]], *, size: int, rounds: in
     return [timing[1:] for timing in timings]
 
 
+def repeat(act: Callable[[], object]) -> Callable[[int], None]:
+    """Make a loop of a call, for :func:`alternate`."""
+
+    def loop(size: int) -> None:
+        for _ in range(size):
+            act()
+
+    return loop
+
+
 def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
     """The median of the ratios of the rounds."""
     return median(n / d for n, d in zip(numerators, denominators, strict=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.data.buffer import DataBuffer
-from pamiq_sched.state import StateDictMixin
+from pamiq_sched.state import StateDictMixin, codec
 
 Spec = tuple[tuple[int, ...], torch.dtype]
 
@@ -241,12 +242,25 @@ class TensorRingBuffer(StateDictMixin, DataBuffer[Mapping[str, Any], dict[str, T
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """All items, oldest first, what follows what, and the random generator."""
+        """All items as they lie in their slots, what follows what, and the random generator; a copy."""
+        state = self._state()
+        columns = {name: rows.clone() for name, rows in state["columns"].items()}
+        return {**state, "columns": columns, "runs": state["runs"].clone()}
+
+    @override
+    def save_state(self, path: Path) -> None:
+        # The codec copies what it is given, while the threads of a system stand still: once is enough.
+        codec.save(self._state(), path)
+
+    def _state(self) -> dict[str, Any]:
+        oldest = self._oldest()
+        used = min(oldest + self._count, self._max_size)
         return {
-            "columns": self._newest(self._count),
-            "runs": self._in_order(self._runs, self._count),
+            "columns": {name: column.data[:used] for name, column in self._columns.items()},
+            "runs": self._runs[:used],
             "run": self._run,
-            "oldest": self._oldest(),
+            "oldest": oldest,
+            "count": self._count,
             "random": self._generator.get_state(),
         }
 
@@ -257,13 +271,15 @@ class TensorRingBuffer(StateDictMixin, DataBuffer[Mapping[str, Any], dict[str, T
         Raises:
             ValueError: If the columns are others, or the state is damaged. Nothing has changed then.
         """
-        _checks.state_keys(type(self).__name__, state, {"columns", "runs", "run", "oldest", "random"})
+        keys = {"columns", "runs", "run", "oldest", "count", "random"}
+        _checks.state_keys(type(self).__name__, state, keys)
         columns, runs = state["columns"], state["runs"]
+        oldest, count = int(state["oldest"]), int(state["count"])
         lengths = {name: len(rows) for name, rows in columns.items()}
-        if set(lengths.values()) - {len(runs)} or (len(runs) and not lengths):
+        if set(lengths.values()) - {len(runs)} or (count and not lengths) or not 0 <= count <= len(runs):
             raise ValueError(
-                f"a saved {type(self).__name__} with {len(runs)} items must have as many in each column, got "
-                f"{lengths}; the state is damaged"
+                f"a saved {type(self).__name__} with {count} items in {len(runs)} slots must have as many slots "
+                f"in each column, got {lengths}; the state is damaged"
             )
         specs: dict[str, Spec] = {name: (tuple(rows.shape[1:]), rows.dtype) for name, rows in columns.items()}
         own = {name: column.spec for name, column in self._columns.items()}
@@ -277,20 +293,15 @@ class TensorRingBuffer(StateDictMixin, DataBuffer[Mapping[str, Any], dict[str, T
             self._columns = self._made_columns(specs)
         self._generator = generator
         self._run = int(state["run"])
-        self._count = min(len(runs), self._max_size)
-        # Where it was: a full ring draws slots, and the same ones must hold the same items.
-        oldest = int(state["oldest"]) if len(runs) == self._max_size else 0
-        self._head = (oldest + self._count) % self._max_size
-        self._put(self._runs, runs, oldest)
+        self._count = min(count, self._max_size)
+        newest = (oldest + torch.arange(count - self._count, count, device=_CPU)) % max(len(runs), 1)
+        # Where they were: a full ring draws slots, and the same ones must hold the same items.
+        first = oldest if count == self._max_size else 0
+        self._head = (first + self._count) % self._max_size
+        slots = (first + torch.arange(self._count, device=_CPU)) % self._max_size
+        self._runs[slots] = runs[newest]
         for name, rows in columns.items():
-            self._put(self._columns[name].data, rows, oldest)
-
-    def _put(self, data: Tensor, rows: Tensor, first: int) -> None:
-        """Write the newest rows, as many as fit, from a slot on."""
-        rows = rows[len(rows) - self._count :]
-        until_end = min(self._count, self._max_size - first)
-        data[first : first + until_end] = rows[:until_end]
-        data[: self._count - until_end] = rows[until_end:]
+            self._columns[name].data[slots] = rows[newest].to(self._device)
 
     def _made_columns(self, specs: Mapping[str, Spec]) -> dict[str, _Column]:
         for name in specs:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pamiq_sched import DataUser, TensorRingBuffer
+from pamiq_sched.state import codec
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -37,6 +39,19 @@ def windows(buffer, length, draws=300):
     drawn = buffer.sample_sequences(draws, length)["step"]
     assert drawn.shape == (draws, length)
     return set(map(tuple, drawn.tolist()))
+
+
+class Watch(TorchDispatchMode):
+    """Notes every operation of torch, with the number of elements that it makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.made = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        self.made.append((str(function), result.numel()))
+        return result
 
 
 def chi_square(counts, draws):
@@ -428,17 +443,21 @@ def test_columns_of_a_batch_belong_together():
     assert torch.equal(-batch["c"].long(), batch["a"])
 
 
-def test_a_batch_is_gathered_without_touching_the_rest(monkeypatch):
-    """The columns are made once, and nobody asks for all of them."""
-    buffer = TensorRingBuffer(100)
-    buffer.add({"number": 0.0})
-    memory = buffer._columns["number"].data.data_ptr()
-    for number in range(250):
-        buffer.add({"number": float(number)})
-    monkeypatch.setattr(buffer, "_newest", lambda n: pytest.fail("everything was handed out for a batch"))
-    assert buffer.sample(32)["number"].min() >= 150
-    assert buffer.sample_sequences(8, 4)["number"].min() >= 150
-    assert buffer._columns["number"].data.data_ptr() == memory
+@pytest.mark.parametrize(
+    "draw", [lambda b: b.sample(32), lambda b: b.sample_sequences(8, 4)], ids=["items", "runs"]
+)
+def test_a_batch_is_gathered_without_touching_the_rest(draw):
+    """From 10,000 items it takes the very operations that it takes from 100, and none is larger than the batch."""
+    made = []
+    for size in (100, 10_000):
+        buffer = TensorRingBuffer(size)
+        for i in range(size + 10):
+            buffer.add({"observation": torch.full((3,), float(i))})
+        with Watch() as watch:
+            draw(buffer)
+        made.append(watch.made)
+    assert made[0] == made[1]
+    assert max(elements for _, elements in made[0]) == 32 * 3
 
 
 def test_an_empty_buffer_has_nothing_to_draw():
@@ -683,8 +702,23 @@ def test_a_loaded_buffer_has_the_columns_of_the_saved_one(tmp_path):
         assert loaded.get_data()[name].dtype is column.dtype
 
 
-def test_a_state_holds_the_items_oldest_first():
-    assert ring(3, range(5)).state_dict()["columns"]["step"].tolist() == [2, 3, 4]
+def test_a_state_does_not_change_with_the_buffer():
+    buffer = ring(3, range(5))
+    state = buffer.state_dict()
+    buffer.add({"step": 5})
+    buffer.load_state_dict(state)
+    assert held(buffer) == [2, 3, 4]
+
+
+def test_a_save_takes_no_copy_beside_that_of_the_codec(tmp_path):
+    """The threads of a system stand still for it."""
+    buffer = TensorRingBuffer(10_000)
+    for i in range(10_010):
+        buffer.add({"observation": torch.full((3,), float(i))})
+    with Watch() as watch, codec.deferring():
+        buffer.save_state(tmp_path / "buffer")
+    assert sum(size == 30_000 and "clone" in name for name, size in watch.made) == 1
+    assert not [name for name, size in watch.made if size >= 30_000 and ("cat" in name or "index" in name)]
 
 
 @pytest.mark.parametrize(("size", "expected"), [(2, [6, 7]), (4, [4, 5, 6, 7]), (9, [3, 4, 5, 6, 7])])

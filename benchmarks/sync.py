@@ -1,7 +1,7 @@
 """What it costs to bring the agents' replica up to date, and how long a call waits for it.
 
 Three networks, of about 8.4 million, 2.1 million and 12 thousand parameters; the copy beside each sync is torch's
-own, of all tensors at once, between two lists that are made beforehand. Then a thread borrows the largest one a
+own, of all of the parameters at once, into tensors that are made beforehand. Then a thread borrows the largest one a
 thousand times a second, in turns: nothing is synced; syncs run back to back. What it waits beyond the median of
 the quiet turns is what a sync holds it up. The interpreter switches threads as often as in a running system.
 """
@@ -62,12 +62,12 @@ def _model(library: str, *, width: int, depth: int) -> Any:
 def _compare(model: Any) -> Numbers:
     import torch
 
-    sources = [p.detach().clone() for p in model.model.parameters()]
+    sources = [p.detach() for p in model.model.parameters()]  # those that a sync reads
     targets = [torch.empty_like(p) for p in sources]
 
     syncing, copying = alternate(
         [repeat(model.sync), repeat(lambda: torch._foreach_copy_(targets, sources))],
-        size=min(200, 20_000_000 // sum(p.numel() for p in sources)),
+        size=min(200, 80_000_000 // sum(p.numel() for p in sources)),
         rounds=31,
     )
     return {"to_copy": ratio(syncing, copying), "us": 1e6 * median(syncing), "copy_us": 1e6 * median(copying)}

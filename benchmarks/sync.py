@@ -1,9 +1,10 @@
 """What it costs to bring the agents' replica up to date, and how long a call waits for it.
 
 Three networks, of about 8.4 million, 2.1 million and 12 thousand parameters; the copy beside each sync is torch's
-own, of all of the parameters at once, into tensors that are made beforehand. Then a thread borrows the largest one a
-thousand times a second, in turns: nothing is synced; syncs run back to back. What it waits beyond the median of
-the quiet turns is what a sync holds it up. The interpreter switches threads as often as in a running system.
+own, of all of the parameters at once, into tensors that are made beforehand. Then a thread borrows the largest
+one a thousand times a second, in turns: nothing is synced; syncs run back to back. What it waits beyond the
+median of the quiet turns is what a sync holds it up. The interpreter switches threads as often as in a running
+system.
 """
 
 from __future__ import annotations

@@ -167,9 +167,13 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
             model.refresh()
 
     def warm_up(self) -> None:
-        """Let every model pay its first-call costs."""
-        for model in self.data.values():
-            model.warm_up()
+        """Let every model pay its first-call costs; what one raises says which."""
+        for name, model in self.data.items():
+            try:
+                model.warm_up()
+            except BaseException as error:
+                error.add_note(f"raised while the model {name!r} was warmed up")
+                raise
 
     def staleness(self) -> dict[str, Staleness]:
         """How far the agents' side is behind, of each model that is synced and measures it; any thread."""

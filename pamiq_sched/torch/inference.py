@@ -89,9 +89,13 @@ class Replica(Generic[ModuleT]):
         self.gpu = device if device.type == "cuda" else None
 
     def give_back(self) -> None:
-        """End a loan."""
+        """End a loan that was used."""
         if self.gpu is not None:
             self.read[threading.get_ident()] = torch.cuda.current_stream(self.gpu).record_event()
+        self.leave()
+
+    def leave(self) -> None:
+        """End a loan."""
         self.loans.pop()
         # Behind the pop: the writer sets it, then looks at the loans, so one of the two sees the other.
         if self.returned is not None:
@@ -215,7 +219,7 @@ class TorchInferenceModel(InferenceModel, Generic[ModuleT]):
             replica.loans.append(None)
             if replica is self._published:
                 break
-            replica.give_back()  # it was taken out in between, and may be written by now
+            replica.leave()  # it was taken out in between, and may be written by now
         mine.held.append(replica)
         mine.version = self._version_used = replica.version
         if replica.written is not None:

@@ -556,6 +556,13 @@ def test_a_warm_up_infers_once_on_each_replica_and_leaves_no_trace(inputs, expec
     assert model.inference_model.used_version is None
 
 
+def test_example_inputs_that_do_not_fit_are_refused_before_the_start_by_the_model():
+    models = TrainingModelsDict({"line": TorchTrainingModel(nn.Linear(2, 1), example_inputs=(torch.zeros(3),))})
+    with pytest.raises(RuntimeError, match=r"multiplied|mismatch") as raised:
+        models.warm_up()
+    assert raised.value.__notes__ == ["raised while the model 'line' was warmed up"]
+
+
 def test_without_example_inputs_there_is_no_warm_up():
     TorchTrainingModel(Counting()).warm_up()
     assert seen == []

@@ -86,27 +86,24 @@ def test_the_ratio_is_reached_by_sessions_of_any_length_if_they_keep_up_on_the_w
     assert abs(trainer.drawn - collected) <= 100
 
 
-def test_an_item_pays_for_the_session_that_it_allows():
-    trainer = Drawing(1, 0.25)
+def items_with_a_session(trainer, items):
+    """The numbers, from 1, of those items behind which a session ran, if they come one by one."""
     collect = connect(trainer)
     began = []
-    for item in range(1, 13):
+    for item in range(1, items + 1):
         collect()
         if trainer.run():
             began.append(item)
-    assert began == [1, 5, 9]
+    return began
+
+
+def test_an_item_pays_for_the_session_that_it_allows():
+    assert items_with_a_session(Drawing(1, 0.25), 12) == [1, 5, 9]
 
 
 def test_a_tenth_is_a_tenth():
     """Ten times the float 0.1 is more than 1, exactly, and adding it up gives less."""
-    trainer = Drawing(1, 0.1)
-    collect = connect(trainer)
-    began = []
-    for item in range(1, 1002):
-        collect()
-        if trainer.run():
-            began.append(item)
-    assert began == list(range(1, 1002, 10))
+    assert items_with_a_session(Drawing(1, 0.1), 1001) == list(range(1, 1002, 10))
 
 
 def test_without_a_limit_there_is_none():
@@ -117,14 +114,7 @@ def test_without_a_limit_there_is_none():
 
 
 def test_the_other_conditions_hold_as_well():
-    trainer = Drawing(1, 8, min_buffer_size=3, min_new_data_count=2)
-    collect = connect(trainer)
-    began = []
-    for item in range(1, 9):
-        collect()
-        if trainer.run():
-            began.append(item)
-    assert began == [3, 5, 7]
+    assert items_with_a_session(Drawing(1, 8, min_buffer_size=3, min_new_data_count=2), 8) == [3, 5, 7]
 
 
 def test_an_overridden_condition_cannot_switch_the_limit_off():

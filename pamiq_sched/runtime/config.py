@@ -88,7 +88,7 @@ class LaunchConfig:
         _checks.seconds("max_uptime", self.max_uptime, infinite=True, remedy="for no limit, use infinity")
         _checks.seconds("time_scale", self.time_scale)
         if self.switch_interval is not None:
-            remedy = "seconds; to leave it as it is, give None"
+            remedy = "it is in seconds; to leave it as it is, give None"
             _checks.real("switch_interval", self.switch_interval, least=1e-6, most=1, remedy=remedy)
         _checks.count("max_attempts_to_pause_all_threads", self.max_attempts_to_pause_all_threads, least=1)
         _checks.count("web_api_command_queue_size", self.web_api_command_queue_size, least=1)

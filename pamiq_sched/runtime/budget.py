@@ -20,25 +20,17 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def limit_torch_threads(number: int) -> int | None:
-    """Let torch operations of the calling thread use so many cores.
-
-    Returns:
-        How many it was; None if torch is not loaded, for then nothing here uses it.
-    """
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return None
-    # Asked first, for it has a side effect: a thread's first use takes over the number that another thread
-    # set last, and would undo ours if it came later.
-    before: int = torch.get_num_threads()
-    torch.set_num_threads(number)
-    return before
-
-
 def torch_threads() -> int | None:
     """How many cores a torch operation of the calling thread may use; None if torch is not loaded."""
     return None if (torch := sys.modules.get("torch")) is None else torch.get_num_threads()
+
+
+def limit_torch_threads(number: int) -> None:
+    """Let torch operations of the calling thread use so many cores; does nothing if torch is not loaded."""
+    # Asked first, for it has a side effect: a thread's first use takes over the number that another thread
+    # set last, and would undo ours if it came later.
+    if torch_threads() is not None:
+        sys.modules["torch"].set_num_threads(number)
 
 
 def sharpen_timers() -> None:

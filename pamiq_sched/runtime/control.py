@@ -24,7 +24,7 @@ from pamiq_sched.lifecycle import ErrorCollector
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.controller import Controller, Kind
 from pamiq_sched.runtime.status import SystemStatus
-from pamiq_sched.runtime.threads import LEAST_WAIT, WorkerThread
+from pamiq_sched.runtime.threads import LONGEST_WAIT, WorkerThread, machine_seconds
 from pamiq_sched.state import StateStore
 
 _logger = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ class ControlThread:
         if self._is_paused or self._clock.is_paused():
             return None
         agent_seconds = self._config.max_uptime - self.uptime()
-        longest = 86_400.0  # a day: the lock underneath does not take centuries
+        longest = LONGEST_WAIT
         condition = self._config.save_state_condition
         if condition is not None:
             until_due = getattr(condition, "seconds_until_due", None)
@@ -226,7 +226,7 @@ class ControlThread:
                 longest = SECONDS_BETWEEN_QUESTIONS
             else:
                 agent_seconds = min(agent_seconds, until_due())
-        return min(max(LEAST_WAIT, agent_seconds / self._clock.get_time_scale()), longest)
+        return machine_seconds(self._clock, agent_seconds, longest)
 
     def _take_note(self, message: Message | None) -> None:
         if isinstance(message, Ended):
@@ -303,7 +303,7 @@ class ControlThread:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return [w for w in self._workers if w in awaited]
-            message = self._receive(min(remaining, 86_400.0))
+            message = self._receive(min(remaining, LONGEST_WAIT))
             if isinstance(message, Acknowledged):
                 if message.number == order.number:
                     awaited.discard(message.thread)
@@ -372,7 +372,7 @@ class ControlThread:
                     )
                 )
                 return
-            self._take_note(self._receive(min(remaining, 86_400.0)))
+            self._take_note(self._receive(min(remaining, LONGEST_WAIT)))
         for worker in self._workers:
             worker.join()
 

@@ -24,7 +24,7 @@ from pamiq_sched.lifecycle import ErrorCollector, ShutdownRequested
 from pamiq_sched.runtime.budget import limit_torch_threads, sharpen_timers
 from pamiq_sched.runtime.controller import Controller, ThreadPausePoint
 from pamiq_sched.schedulers import TimeIntervalScheduler
-from pamiq_sched.trainer import TrainersDict
+from pamiq_sched.trainer import Trainer, TrainersDict
 
 _logger = logging.getLogger(__name__)
 
@@ -34,6 +34,15 @@ SECONDS_BETWEEN_QUESTIONS = 0.05
 
 LEAST_WAIT = 0.001
 """No shorter wait for agent time: a clock that stands still a rounding error before the moment is not spun on."""
+
+LONGEST_WAIT = 86_400.0
+"""A day: the lock underneath does not take centuries."""
+
+
+def machine_seconds(clock: Clock, agent_seconds: float, longest: float = LONGEST_WAIT) -> float:
+    """How long to wait for a span of agent time, or until somebody tells that the clock has changed."""
+    span = math.inf if clock.is_paused() else agent_seconds / clock.get_time_scale()
+    return min(max(span, LEAST_WAIT), longest)
 
 
 class WorkerThread(ABC):
@@ -195,18 +204,11 @@ class TrainingThread(WorkerThread):
                 for name, trainer in self._trainers.items():
                     self.pause_point()
                     # Asked before run(): a moment that comes while run() decides lies ahead of us, not behind.
-                    seconds = trainer.seconds_until_trainable()
-                    if seconds is None:
+                    moment = self._moment_to_ask(name, trainer)
+                    if moment is None:
                         must_ask = True
-                    elif math.isnan(seconds):
-                        raise ValueError(
-                            f"seconds_until_trainable() of the trainer {name!r} must return seconds, infinity or "
-                            f"None, got {seconds!r}"
-                        )
-                    elif 0 < seconds < math.inf:
-                        now = self._clock.monotonic()
-                        # Ahead of us, whatever rounding says, or a clock that stands still is asked in a loop.
-                        due = min(due, max(now + seconds, math.nextafter(now, math.inf)))
+                    else:
+                        due = min(due, moment)
                     if trainer.run():
                         self.sessions[name] += 1
                         trained = True
@@ -215,14 +217,28 @@ class TrainingThread(WorkerThread):
                     self._wait_for_news(due, must_ask)
         self._clock.remove_listener(self._bell.set)
 
+    def _moment_to_ask(self, name: str, trainer: Trainer) -> float | None:
+        """When a trainer wants to be asked again, as ``clock.monotonic()`` reads; None if it cannot tell."""
+        seconds = trainer.seconds_until_trainable()
+        if seconds is None:
+            return None
+        if math.isnan(seconds):
+            raise ValueError(
+                f"seconds_until_trainable() of the trainer {name!r} must return seconds, infinity or None, "
+                f"got {seconds!r}"
+            )
+        if seconds <= 0:
+            return math.inf
+        now = self._clock.monotonic()
+        # Ahead of us, whatever rounding says, or a clock that stands still is asked in a loop.
+        return max(now + seconds, math.nextafter(now, math.inf))
+
     def _wait_for_news(self, due: float, must_ask: bool) -> None:
         """Wait until there is news, until agent time gets to ``due``, or for a moment only."""
+        longest = SECONDS_BETWEEN_QUESTIONS if must_ask else LONGEST_WAIT
         while not self._has_news and (remaining := due - self._clock.monotonic()) > 0:
-            # While the clock stands still, a change of it rings the bell. A day at the most: the lock
-            # underneath does not take centuries.
-            idle = math.inf if self._clock.is_paused() else remaining / self._clock.get_time_scale()
-            longest = SECONDS_BETWEEN_QUESTIONS if must_ask else 86_400.0
-            self._bell.wait(min(max(idle, LEAST_WAIT), longest))
+            # A change of the clock rings the bell.
+            self._bell.wait(machine_seconds(self._clock, remaining, longest))
             self._bell.clear()
             if must_ask:
                 return

@@ -3,6 +3,7 @@
 import copy
 import gc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Event, get_ident
 
 import pytest
@@ -142,30 +143,39 @@ def test_an_only_replica_is_not_written_while_it_is_lent(pool):
     assert model.inference_model() == {1.0}
 
 
-def test_an_inference_waits_while_an_only_replica_is_written(pool):
-    inference = TorchInferenceModel(Number())
-    writing, go_on, asked = Event(), Event(), Event()
+@contextmanager
+def write_under_way(pool, inference):
+    """Within the block a replica is written; behind it the write fills in 1 and ends."""
+    begun, go_on = Event(), Event()
 
     def write(replica):
-        writing.set()
+        begun.set()
         assert go_on.wait(SECONDS)
         replica.module.fill(1.0)
+
+    sync = pool.submit(inference.publish, write)
+    try:
+        assert begun.wait(SECONDS)
+        yield
+    finally:
+        go_on.set()
+    sync.result(SECONDS)
+
+
+def test_an_inference_waits_while_an_only_replica_is_written(pool):
+    inference = TorchInferenceModel(Number())
+    asked = Event()
 
     def ask():
         asked.set()
         return inference()
 
-    sync = pool.submit(inference.publish, write)
-    try:
-        assert writing.wait(SECONDS)
+    with write_under_way(pool, inference):
         answer = pool.submit(ask)
         assert asked.wait(SECONDS)
         with pytest.raises(TimeoutError):
             answer.result(timeout=0.1)
-    finally:
-        go_on.set()
     assert answer.result(SECONDS) == {1.0}
-    sync.result(SECONDS)
 
 
 def test_a_write_that_fails_does_not_lock_an_only_replica_up(pool):
@@ -238,23 +248,11 @@ def test_a_reader_that_comes_too_late_for_an_only_replica_waits(pool):
     reader.stop_at_reading()
     answer = pool.submit(reader.ask)
     assert reader.stopped.wait(SECONDS)
-    writing, go_on = Event(), Event()
-
-    def write(replica):
-        writing.set()
-        assert go_on.wait(SECONDS)
-        replica.module.fill(1.0)
-
-    sync = pool.submit(model.inference_model.publish, write)
-    try:
-        assert writing.wait(SECONDS)
+    with write_under_way(pool, model.inference_model):
         reader.go_on.set()
         with pytest.raises(TimeoutError):
             answer.result(timeout=0.1)
-    finally:
-        go_on.set()
     assert answer.result(SECONDS) == {1.0}
-    sync.result(SECONDS)
 
 
 @pytest.mark.stress

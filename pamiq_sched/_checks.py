@@ -9,7 +9,11 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -36,18 +40,36 @@ def seconds(name: str, value: object, *, zero: bool = False, infinite: bool = Fa
     rule += "" if infinite else " and finite"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(_refusal(rule, value, remedy))
-    result = float(value)
+    result = _float(value)
     if math.isnan(result) or result < 0 or (result == 0 and not zero) or (result == math.inf and not infinite):
         raise ValueError(_refusal(rule, value, remedy))
     return result
 
 
-def count(name: str, value: object, *, least: int = 0, unit: str = "", remedy: str = "") -> int:
-    """Return a whole number of at least ``least`` as an int.
+def interval(name: str, value: object, *, zero: bool = False, remedy: str = "") -> float:
+    """Return the seconds between the moments of a grid; as :func:`seconds`, and not below a nanosecond.
+
+    Moments that are closer than readings of a clock can be told apart would be counted for ever.
+
+    Example:
+        >>> interval("interval", 1e-300)
+        Traceback (most recent call last):
+        ValueError: interval must be at least a nanosecond, got 1e-300
+    """
+    result = seconds(name, value, zero=zero, remedy=remedy)
+    if 0 < result < 1e-9:
+        raise ValueError(_refusal(f"{name} must be at least a nanosecond", value, remedy))
+    return result
+
+
+def count(
+    name: str, value: object, *, least: int = 0, most: int | None = None, unit: str = "", remedy: str = ""
+) -> int:
+    """Return a whole number of at least ``least``, and at most ``most`` if there is a limit, as an int.
 
     Raises:
         TypeError: If it is not an integer (a bool and 5.0 are none).
-        ValueError: If it is smaller than ``least``.
+        ValueError: If it is smaller or larger than that.
 
     Example:
         >>> count("interval", 100, least=1, unit="step")
@@ -56,9 +78,12 @@ def count(name: str, value: object, *, least: int = 0, unit: str = "", remedy: s
     rule = f"{name} must be a whole number of at least {least}{' ' + unit if unit else ''}"
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(_refusal(rule, value, remedy))
-    if value < least:
+    result = int(value)
+    if result < least:
         raise ValueError(_refusal(rule, value, remedy))
-    return int(value)
+    if most is not None and result > most:
+        raise ValueError(_refusal(f"{name} must be at most {most}", value, remedy))
+    return result
 
 
 def real(
@@ -95,10 +120,7 @@ def real(
     rule = f"{name} must be a finite number" + (f" {limits}" if limits else "")
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(_refusal(rule, value, remedy))
-    try:
-        result = float(value)
-    except OverflowError:  # an int with no float near it
-        result = math.inf
+    result = _float(value)
     if (
         not math.isfinite(result)
         or (least is not None and result < least)
@@ -108,6 +130,22 @@ def real(
     ):
         raise ValueError(_refusal(rule, value, remedy))
     return result
+
+
+def flag(name: str, value: object) -> bool:
+    """Return a value that is True or False.
+
+    Raises:
+        TypeError: If it is something else, which would only pass for one of them.
+
+    Example:
+        >>> flag("compile", "no")
+        Traceback (most recent call last):
+        TypeError: compile must be True or False, got 'no'
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return value
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -192,7 +230,71 @@ def component_name(kind: str, name: object) -> str:
         raise TypeError(f"{rule}must be a string, got {name!r}")
     if not name or name.startswith(".") or any(c in "/\\\0" for c in name):
         raise ValueError(f"{rule}may have no separator and not start with a dot, got {name!r}")
+    if name.endswith((".json", ".safetensors", ".arrays")):
+        raise ValueError(f"{rule}must not end as the files of other components do, got {name!r}")
     return name
+
+
+def path(name: str, value: object) -> Path:
+    """Return a path.
+
+    Raises:
+        TypeError: If it is neither a path nor a string.
+        ValueError: If it is empty, as what was never set is.
+
+    Example:
+        >>> path("states_dir", "states").name
+        'states'
+    """
+    if not isinstance(value, str | Path):
+        raise TypeError(_refusal(f"{name} must be a path", value, ""))
+    if value == "":
+        raise ValueError(_refusal(f"{name} must be a path", value, "for the current directory, give '.'"))
+    return Path(value)
+
+
+def is_several(value: object) -> TypeGuard[Iterable[Any]]:
+    """Whether a value holds several things; a string is one."""
+    return isinstance(value, Iterable) and not isinstance(value, str)
+
+
+def names(name: str, value: object) -> tuple[str, ...]:
+    """Return names as a tuple, each once, in the given order.
+
+    Raises:
+        TypeError: If they are one string, which would be taken letter by letter, or anything but strings.
+        ValueError: If one is empty.
+
+    Example:
+        >>> names("keys", "frame")
+        Traceback (most recent call last):
+        TypeError: keys must be several strings, got 'frame'; for one, write ['frame']
+    """
+    result = tuple(dict.fromkeys(value)) if is_several(value) else (None,)
+    if not all(isinstance(one, str) for one in result):
+        remedy = f"for one, write [{value!r}]" if isinstance(value, str) else ""
+        raise TypeError(_refusal(f"{name} must be several strings", value, remedy))
+    if "" in result:
+        raise ValueError(f"{name} must not be empty strings, got {value!r}")
+    return result
+
+
+def device(name: str, value: object) -> torch.device:
+    """Return the device that a string or a device of torch stands for; whether it is there is not looked at.
+
+    Raises:
+        TypeError: If it is something else.
+        ValueError: If torch knows no such device.
+    """
+    import torch  # noqa: PLC0415 - most of the library does without
+
+    rule = f"{name} must be a torch.device or its name, as 'cpu' or 'cuda:0'"
+    if not isinstance(value, str | torch.device):
+        raise TypeError(_refusal(rule, value, ""))
+    try:
+        return torch.device(value)
+    except RuntimeError as error:
+        raise ValueError(_refusal(rule, value, "")) from error
 
 
 def state_keys(owner: str, state: Mapping[str, Any], expected: set[str]) -> None:
@@ -207,6 +309,13 @@ def state_keys(owner: str, state: Mapping[str, Any], expected: set[str]) -> None
             f"the state of {owner} must have exactly the keys {sorted(expected)}; "
             f"missing: {missing}, unknown: {unknown}; it was saved by something else or by another version"
         )
+
+
+def _float(value: Real) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int with no float near it
+        return math.nan
 
 
 def _refusal(rule: str, value: object, remedy: str) -> str:

@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         sys.stderr.write("error: the command line needs typer: pip install 'pamiq-sched[console]'\n")
         return 1
-    from pamiq_sched.console.preview import preview  # noqa: PLC0415 - needs typer
+    from pamiq_sched.console.inspect import inspect  # noqa: PLC0415 - needs typer
+    from pamiq_sched.console.preview import preview  # noqa: PLC0415 - likewise
 
     app = typer.Typer(
         name="pamiq-sched",
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback()(lambda: None)  # or else the only command would not have to be named
+    app.command()(inspect)
     app.command()(preview)
     try:
         app(arguments, prog_name="pamiq-sched")

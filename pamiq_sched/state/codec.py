@@ -2,7 +2,7 @@
 
 No pickle: reading runs no code, and what cannot be written is refused by its path in the value. JSON holds
 the structure; each tensor and array in it is a reference into a safetensors file beside it. Tuples, integer
-keys, bytes, sets and non-finite floats are tagged so that they come back as what they were. Pure functions.
+keys, bytes, sets and non-finite floats are tagged so that they come back as what they were. Any thread.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
-import re
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +23,8 @@ import numpy as np
 from safetensors import SafetensorError, numpy as safetensors_numpy
 
 from pamiq_sched import _checks
+from pamiq_sched.state import tables
+from pamiq_sched.state.files import FileRecord, FileSystem, write_file
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,8 @@ FORMAT_VERSION = 1
 
 T = TypeVar("T")
 
-Write = Callable[[], None]
+Write = Callable[[FileSystem], dict[Path, FileRecord]]
+"""Writes one value out, on the disk when it returns, and tells what each of its files holds."""
 
 # The writes that save() puts off in this context, if it does.
 _deferred: ContextVar[deque[Write] | None] = ContextVar("_deferred", default=None)
@@ -74,7 +76,7 @@ class _Encoder:
         )
 
     def _list(self, value: list[object], path: str) -> Any:
-        if len(value) > 1 and _is_tensor(value[0]) and _are_alike(value):
+        if len(value) > 1 and _is_tensor(value[0]) and value[0].numel() and _are_alike(value):  # type: ignore[attr-defined]
             # A column of a buffer: one tensor instead of thousands, each with a header of its own.
             import torch  # noqa: PLC0415 - see _is_tensor
 
@@ -128,7 +130,7 @@ def _kind_without_plain_numbers(tensor: Any) -> str:
         return "on the meta device"
     if tensor.layout is not torch.strided or tensor.is_nested:
         return "sparse or nested"
-    if tensor.is_quantized or tensor.dtype is torch.complex128:
+    if str(tensor.dtype).removeprefix("torch.") not in tables.DTYPES:
         return f"of {tensor.dtype}"
     return ""
 
@@ -160,33 +162,41 @@ def encode(value: object) -> tuple[Any, dict[str, torch.Tensor], dict[str, np.nd
     return encoder.encode(value, "state"), encoder.tensors, encoder.arrays
 
 
-def decode(structure: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray[Any, Any]]) -> Any:  # noqa: PLR0911 - one for each tag
+def decode(structure: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
     """Turn what :func:`encode` returned back into the value.
 
     Raises:
         ValueError: If the structure has an unknown tag or refers to a tensor that is not there.
     """
+    return _decode(structure, dict(tensors), dict(arrays))
+
+
+def _decode(structure: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray[Any, Any]]) -> Any:  # noqa: PLR0911 - one for each tag
     if isinstance(structure, list):
-        return [decode(v, tensors, arrays) for v in structure]
+        return [_decode(v, tensors, arrays) for v in structure]
     if not isinstance(structure, dict):
         return structure
     tag = next(iter(structure), "")
     if not tag.startswith("$"):
-        return {k: decode(v, tensors, arrays) for k, v in structure.items()}
+        return {k: _decode(v, tensors, arrays) for k, v in structure.items()}
     content = structure[tag]
-    if tag in ("$tensor", "$stack"):
-        tensor = _referred(tensors, content)
-        return list(tensor.unbind()) if tag == "$stack" else tensor
+    if tag == "$tensor":
+        return _referred(tensors, content)
+    if tag == "$stack":
+        stack = _referred(tensors, content)
+        if not stack.numel():  # which is never written: a few bytes could claim any number of empty tensors
+            raise ValueError(f"the stack {content!r} of a state is empty; the state is damaged")
+        return list(stack.unbind())
     if tag in ("$array", "$scalar"):
         array = _referred(arrays, content).reshape(structure["shape"])
         return array[()] if tag == "$scalar" else array
     if tag in ("$dict", "$counter"):
-        pairs = {decode(k, tensors, arrays): decode(v, tensors, arrays) for k, v in content}
+        pairs = {_decode(k, tensors, arrays): _decode(v, tensors, arrays) for k, v in content}
         return Counter(pairs) if tag == "$counter" else pairs
     if tag == "$deque":
-        return deque((decode(v, tensors, arrays) for v in content), maxlen=structure["maxlen"])
+        return deque((_decode(v, tensors, arrays) for v in content), maxlen=structure["maxlen"])
     if tag in _SEQUENCES:
-        return _SEQUENCES[tag](decode(v, tensors, arrays) for v in content)
+        return _SEQUENCES[tag](_decode(v, tensors, arrays) for v in content)
     if tag in _BYTES:
         return _BYTES[tag](base64.b64decode(content))
     if tag == "$float":
@@ -201,7 +211,8 @@ _BYTES: dict[str, Callable[[bytes], Any]] = {"$bytes": bytes, "$bytearray": byte
 def _referred(table: dict[str, Any], name: str) -> Any:
     if name not in table:
         raise ValueError(f"the state refers to tensor {name!r}, which is not in its safetensors file")
-    return table[name]
+    # Each is referred to once; a few bytes could claim any number of stacks of the same tensor.
+    return table.pop(name)
 
 
 @contextmanager
@@ -235,24 +246,41 @@ def save(value: object, path: Path) -> None:
     write = partial(_write, path, *encode(value))
     writes = _deferred.get()
     if writes is None:
-        write()
+        write(FileSystem(), durable=False)
     else:
         writes.append(write)
 
 
 def _write(
-    path: Path, structure: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray[Any, Any]]
-) -> None:
-    document = {"format": FORMAT_VERSION, "value": structure, "tensors": len(tensors), "arrays": len(arrays)}
+    path: Path,
+    structure: Any,
+    tensors: dict[str, torch.Tensor],
+    arrays: dict[str, np.ndarray[Any, Any]],
+    files: FileSystem,
+    *,
+    durable: bool = True,
+) -> dict[Path, FileRecord]:
+    contents: dict[Path, Iterator[bytes | memoryview]] = {}
     if tensors:
-        import safetensors.torch as safetensors_torch  # noqa: PLC0415 - see _is_tensor
-
-        _write_table(safetensors_torch.save_file, tensors, _beside(path, ".safetensors"))
+        columns = {name: tables.column_of_tensor(tensor) for name, tensor in tensors.items()}
+        contents[_beside(path, ".safetensors")] = tables.pieces(columns)
     if arrays:
-        _write_table(safetensors_numpy.save_file, arrays, _beside(path, ".arrays.safetensors"))
-    with _beside(path, ".json").open("w", encoding="utf-8") as file:
-        # Not dumps(): in one piece, a long document would hold the GIL, and with it the agent.
-        json.dump(document, file, allow_nan=False)
+        columns = {name: tables.column_of_array(array) for name, array in arrays.items()}
+        contents[_beside(path, ".arrays.safetensors")] = tables.pieces(columns)
+    document = {"format": FORMAT_VERSION, "value": structure, "tensors": len(tensors), "arrays": len(arrays)}
+    contents[_beside(path, ".json")] = _json(document)
+    return {file: write_file(files, file, content, durable=durable) for file, content in contents.items()}
+
+
+def _json(document: object) -> Iterator[bytes]:
+    # Not dumps(): in one piece, a long document would hold the GIL, and with it the agent.
+    texts = json.JSONEncoder(allow_nan=False).iterencode(document)
+    while piece := "".join(islice(texts, 4096)):
+        yield piece.encode()
+
+
+# What comes of values that were never written.
+_DAMAGES = (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def load(path: Path) -> Any:
@@ -262,9 +290,17 @@ def load(path: Path) -> Any:
         FileNotFoundError: If a file is missing.
         ValueError: If it was written by another version or is damaged.
     """
+    document, tensors, arrays = _read(path)
+    try:
+        return decode(document["value"], tensors, arrays)
+    except _DAMAGES as error:
+        raise ValueError(f"{_beside(path, '.json')} is damaged: {error!r}") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], dict[str, np.ndarray[Any, Any]]]:
     try:
         document = json.loads(_beside(path, ".json").read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{_beside(path, '.json')} is not a state: {error}") from error
     version = document.get("format") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
@@ -276,28 +312,17 @@ def load(path: Path) -> Any:
         import safetensors.torch as safetensors_torch  # noqa: PLC0415 - see _is_tensor
 
         # Copied: what is read is mapped to the file, and would change, or crash the process, with it.
-        mapped = _read(safetensors_torch.load_file, _beside(path, ".safetensors"))
+        mapped = _read_table(safetensors_torch.load_file, _beside(path, ".safetensors"))
         tensors = {name: tensor.clone() for name, tensor in mapped.items()}
     if document["arrays"]:
-        arrays = _read(safetensors_numpy.load_file, _beside(path, ".arrays.safetensors"))
-    return decode(document["value"], tensors, arrays)
+        arrays = _read_table(safetensors_numpy.load_file, _beside(path, ".arrays.safetensors"))
+    return document, tensors, arrays
 
 
-def _write_table(save_file: Callable[[dict[str, T], Path], None], table: dict[str, T], file: Path) -> None:
-    try:
-        save_file(table, file)
-    except SafetensorError as error:
-        # A full disk has to look like one: whoever saves lets the run go on after an OSError.
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(file)) from error
-
-
-def _read(load_file: Callable[[Path], dict[str, T]], file: Path) -> dict[str, T]:
+def _read_table(load_file: Callable[[Path], dict[str, T]], file: Path) -> dict[str, T]:
     try:
         return load_file(file)
-    except SafetensorError as error:
+    except (SafetensorError, *_DAMAGES) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
 
 

@@ -23,6 +23,10 @@ from typing_extensions import override
 
 from pamiq_sched import _checks
 
+LARGEST_TIME_SCALE = 1e9
+"""The finest step of the machine's clock, a nanosecond, is an agent second then: beyond it time is not told but
+jumps, until it overflows."""
+
 
 class Anchor(NamedTuple):
     """One moment of a clock and how it goes on from there."""
@@ -69,6 +73,7 @@ class Clock:
         self._scale = 1.0  # guarded by _changed; what the rate returns to after a pause
         # Set under _changed from before the last reading by the old anchor until the new one is there.
         self._is_changing = False
+        self._before_pause: Anchor | None = None  # guarded by _changed; while paused, if nothing was loaded
         self._listeners: tuple[Callable[[], None], ...] = ()  # replaced as a whole under _changed
         self._watchers: WeakSet[Watcher] = WeakSet()  # guarded by _changed
         self.anchor = self._first_anchor()
@@ -120,7 +125,9 @@ class Clock:
         """Stop agent time; sleepers return at once. Does nothing if it stands still already."""
         with self._changed:
             if not self.is_paused():
+                running = self.anchor
                 self._replace_anchor(rate=0.0)
+                self._before_pause = running
         self._tell_listeners()
 
     def resume(self) -> None:
@@ -135,10 +142,14 @@ class Clock:
 
         Raises:
             TypeError: If it is not a number.
-            ValueError: If it is not finite or not above 0; to stop time, use :meth:`pause`.
+            ValueError: If it is not above 0, or above 1e9; to stop time, use :meth:`pause`.
         """
-        checked = _checks.seconds(
-            "the time scale (agent seconds per second)", scale, remedy="to stop time, pause()"
+        checked = _checks.real(
+            "the time scale (agent seconds per second)",
+            scale,
+            above=0,
+            most=LARGEST_TIME_SCALE,
+            remedy="to stop time, pause()",
         )
         with self._changed:
             self._scale = checked
@@ -174,7 +185,8 @@ class Clock:
 
     def _wait(self, remaining: float) -> None:
         """Wait under the lock for a change of the clock, for ``remaining`` agent seconds at most."""
-        self._changed.wait(None if self.is_paused() else remaining / self.anchor.rate)
+        # No longer than a lock can wait; whoever sleeps asks again.
+        self._changed.wait(None if self.is_paused() else min(remaining / self.anchor.rate, threading.TIMEOUT_MAX))
 
     def wake(self) -> None:
         """Let every sleeper ask its ``wake_if`` again."""
@@ -240,12 +252,24 @@ class Clock:
             source = self.source()
             present = self._present(source)
             going_on = readings or present
-            self.anchor = Anchor(source, rate, **going_on)
+            before, self._before_pause = self._before_pause, None
+            if readings:
+                self.anchor = self._loaded_anchor(source, rate, readings)
+            elif before is not None and before.rate == rate and source == self.anchor.source:
+                # The source stood still for the whole pause, so that no sum was split by it: a run on a manual
+                # clock reads the same to the last bit, however often it is paused.
+                self.anchor = Anchor(*before)
+            else:
+                self.anchor = Anchor(source, rate, **present)
         finally:
             self._is_changing = False
         for watcher in self._watchers:
             watcher.on_clock_changed(going_on["monotonic"] - present["monotonic"])
         self._changed.notify_all()
+
+    def _loaded_anchor(self, source: float, rate: float, readings: Mapping[str, float]) -> Anchor:
+        """Return where to go on from after a load; under the lock."""
+        return Anchor(source, rate, **readings)
 
     def _present(self, source: float | None = None) -> dict[str, float]:
         """All readings at a reading of the source; under the lock."""
@@ -279,7 +303,7 @@ class ManualClock(Clock):
 
     def __init__(self, start: float = 0.0, *, autojump: bool = False) -> None:
         self._reading = _checks.seconds("the start", start, zero=True)  # written under _changed, read in one go
-        self._autojump = autojump
+        self._autojump = _checks.flag("autojump", autojump)
         super().__init__(source=lambda: self._reading)
 
     @override
@@ -287,16 +311,28 @@ class ManualClock(Clock):
         start = self._reading
         return Anchor(start, 1.0, start, start, start)
 
+    @override
+    def _loaded_anchor(self, source: float, rate: float, readings: Mapping[str, float]) -> Anchor:
+        if len(set(readings.values())) > 1 or self._scale != 1.0:
+            return super()._loaded_anchor(source, rate, readings)
+        # The reading becomes the saved one: further advances add up as they did there, to the last bit.
+        self._reading = at = readings["monotonic"]
+        origin = Anchor(0.0, 1.0, 0.0, 0.0, 0.0)
+        if rate:
+            return origin
+        self._before_pause = origin
+        return Anchor(at, rate, at, at, at)
+
     def advance(self, seconds: float) -> None:
         """Move the source by so many seconds, waking sleepers whose time has come.
 
         Raises:
             TypeError: If it is not a number.
-            ValueError: If it is negative or not finite.
+            ValueError: If it is negative or not finite, or makes the reading so.
         """
         span = _checks.seconds("the time to advance by", seconds, zero=True)
         with self._changed:
-            self._reading += span
+            self._reading = _checks.real(f"the reading after an advance by {span!r} seconds", self._reading + span)
             self._changed.notify_all()
         self._tell_listeners()
 

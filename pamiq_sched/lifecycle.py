@@ -3,7 +3,7 @@
 Three pairs: setup/teardown around a component's work, on_paused/on_resumed around a stop of the system,
 save_state/load_state around the end of a process. The invariant is that a hook that is due is called,
 whatever another hook raised, and that whatever was raised reaches the caller. Called on the thread that owns
-the component, inference or training; saving and loading by the control thread, while the others stand still.
+the component, inference or training; saving and loading by one thread, while the others stand still.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ThreadEventMixin:
 class PersistentStateMixin:
     """A component that can be saved and loaded; by default it has nothing to save.
 
-    Both hooks are called by the control thread while every other one stands still.
+    Both hooks are called by one thread while every other one stands still.
     """
 
     def save_state(self, path: Path) -> None:
@@ -48,6 +48,25 @@ class PersistentStateMixin:
 
     def load_state(self, path: Path) -> None:
         """Read what :meth:`save_state` wrote at ``path``."""
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether :meth:`save_state` saves anything of its own; those that do not are named after a resume."""
+        return type(self).save_state is not PersistentStateMixin.save_state
+
+    def persistent_parts(self) -> Mapping[str, PersistentStateMixin]:
+        """Return those components below this one that are saved with it, by name."""
+        return {}
+
+
+def without_state(parts: Mapping[str, PersistentStateMixin], within: str = "") -> list[str]:
+    """Name the parts, at any depth, that keep no state, as paths with their classes."""
+    found = []
+    for name, part in parts.items():
+        if not part.keeps_state:
+            found.append(f"{within}{name} ({type(part).__name__})")
+        found += without_state(part.persistent_parts(), f"{within}{name}/")
+    return found
 
 
 def save_parts(parts: Mapping[str, PersistentStateMixin], path: Path) -> None:

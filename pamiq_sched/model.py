@@ -57,10 +57,13 @@ class TrainingModel(ABC, PersistentStateMixin, Generic[T]):
         inference_thread_only: Whether it is not trained at all: agents use the very model, nothing is synced.
 
     Raises:
+        TypeError: If one is neither True nor False.
         ValueError: If neither side could use it.
     """
 
     def __init__(self, has_inference_model: bool = True, inference_thread_only: bool = False) -> None:
+        _checks.flag("has_inference_model", has_inference_model)
+        _checks.flag("inference_thread_only", inference_thread_only)
         if inference_thread_only and not has_inference_model:
             raise ValueError(
                 "a model with inference_thread_only=True needs has_inference_model=True, or no thread could use it"
@@ -154,6 +157,10 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
         super().__setitem__(_checks.component_name("model", key), model)
         if model.has_inference_model:
             self._inference_models_dict[key] = model.inference_model
+
+    @override
+    def persistent_parts(self) -> dict[str, TrainingModel[Any]]:
+        return self.data
 
     @override
     def save_state(self, path: Path) -> None:

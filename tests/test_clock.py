@@ -293,3 +293,40 @@ class Announced:
 
     def wait(self) -> None:
         assert self._asleep.acquire(timeout=5.0)
+
+
+def test_a_manual_clock_reads_the_same_to_the_last_bit_however_often_it_is_paused_and_loaded():
+    """Sums that a pause splits round in another way, and a schedule would fire a step earlier or later."""
+    whole, paused = ManualClock(), ManualClock()
+    for step in range(1000):
+        whole.advance(0.01)
+        if step % 7 == 0:
+            paused.pause()
+            if step % 3 == 0:
+                saved, paused = paused.state_dict(), ManualClock()
+                paused.pause()
+                paused.load_state_dict(saved)
+            paused.resume()
+        if step % 11 == 0:
+            saved, paused = paused.state_dict(), ManualClock()
+            paused.load_state_dict(saved)
+        paused.advance(0.01)
+        assert paused.state_dict() == whole.state_dict()
+
+
+def test_a_manual_clock_that_is_moved_while_paused_stands_still():
+    clock = ManualClock()
+    clock.advance(1.0)
+    clock.pause()
+    clock.advance(5.0)
+    clock.resume()
+    clock.advance(0.5)
+    assert clock.monotonic() == 1.5
+
+
+def test_a_scaled_manual_clock_is_loaded_as_any():
+    clock = ManualClock()
+    clock.set_time_scale(2.0)
+    clock.load_state_dict({"time": 3.0, "perf_counter": 3.0, "monotonic": 3.0})
+    clock.advance(1.0)
+    assert clock.monotonic() == 5.0

@@ -90,6 +90,13 @@ class DataCollector(Generic[T]):
         with self._lock:
             return self._dropped
 
+    def start_from(self, dropped: int) -> None:
+        """Go on with nothing waiting and so many drops counted; for the data user alone."""
+        with self._lock:
+            self._queue.clear()
+            self._begins = self._gap = False
+            self._dropped = _checks.count("the number of drops", dropped, unit="item")
+
     def attach_listener(self, on_collect: Callable[[], None]) -> None:
         """Call ``on_collect`` after every item, on the thread that collected it."""
         self._on_collect = on_collect

@@ -78,6 +78,10 @@ class DataUsersDict(UserDict[str, DataUser[Any]], PersistentStateMixin):
         return cls({name: DataUser(buffer, name=name, clock=clock) for name, buffer in every.items()})
 
     @override
+    def persistent_parts(self) -> Mapping[str, PersistentStateMixin]:
+        return self
+
+    @override
     def save_state(self, path: Path) -> None:
         save_parts(self, path)
 

@@ -5,11 +5,12 @@ Belongs to the training thread; only the collector inside it is shared.
 
 from __future__ import annotations
 
+import logging
 import math
 from array import array
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -24,6 +25,8 @@ from pamiq_sched.lifecycle import PersistentStateMixin
 from pamiq_sched.state import codec
 
 R = TypeVar("R")
+
+_logger = logging.getLogger(__name__)
 
 DEFAULT_QUEUE_SIZE = 65_536
 
@@ -46,12 +49,14 @@ class DataUser(PersistentStateMixin, Generic[R]):
 
     def __init__(self, buffer: DataBuffer[Any, R], *, name: str = "data", clock: Clock | None = None) -> None:
         self._buffer = buffer
+        self._name = name
         limit = buffer.max_queue_size or max_size_of(buffer) or DEFAULT_QUEUE_SIZE
         self.collector: DataCollector[Any] = DataCollector(limit, name=name, clock=clock)
         """The acting side, for the agent."""
         self.max_queue_size = limit
         """How many items may wait for an update."""
         self._waiting: deque[tuple[Any, float, bool]] = deque()
+        self._refusals: list[BaseException] = []  # of a save, until update() raises them
         self._added = 0
         self._sampled = 0
         # When the last items were collected, oldest first; older moments are forgotten in blocks, so that a
@@ -85,6 +90,8 @@ class DataUser(PersistentStateMixin, Generic[R]):
             BaseException: What the buffer raised over an item. That item is lost, those behind it are not:
                 the next update goes on with them, as a new sequence.
         """
+        if self._refusals:
+            raise self._refusals.pop(0)
         self._waiting.extend(self.collector.take_all())
         while self._waiting:
             data, moment, begins = self._waiting.popleft()
@@ -175,20 +182,39 @@ class DataUser(PersistentStateMixin, Generic[R]):
         return len(self._buffer)
 
     @override
+    def persistent_parts(self) -> Mapping[str, PersistentStateMixin]:
+        return {"buffer": self._buffer}
+
+    @override
     def save_state(self, path: Path) -> None:
-        self.update()
+        """Save the buffer with all that was collected. What it refuses is raised by the next :meth:`update`."""
+        refusals, self._refusals = self._refusals, []
+        while True:
+            try:
+                self.update()
+                break
+            except BaseException as error:  # noqa: BLE001 - it is for the training thread, not for whoever saves
+                _logger.warning("the buffer %r refused an item, which is not saved: %r", self._name, error)
+                refusals.append(error)
+        self._refusals = refusals
         path.mkdir()
         self._buffer.save_state(path / "buffer")
         # A mark without an item stays with the collector; whoever loads begins a sequence anyhow.
-        codec.save({"added": self._added, "moments": np.array(self._moments)}, path / "counts")
+        state = {
+            "added": self._added,
+            "dropped": self.collector.dropped,
+            "moments": np.array(self._moments),
+        }
+        codec.save(state, path / "counts")
 
     @override
     def load_state(self, path: Path) -> None:
         counts = codec.load(path / "counts")
-        _checks.state_keys("a data user", counts, {"added", "moments"})
+        _checks.state_keys("a data user", counts, {"added", "dropped", "moments"})
         self._buffer.load_state(path / "buffer")
         self._buffer.break_sequence()
         self._waiting.clear()
-        self.collector.take_all()
+        self._refusals.clear()
+        self.collector.start_from(counts["dropped"])
         self._added = int(counts["added"])
         self._moments = array("d", counts["moments"].tolist())

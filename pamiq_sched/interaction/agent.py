@@ -131,6 +131,15 @@ class Agent(ABC, InteractionEventMixin, PersistentStateMixin, ThreadEventMixin, 
         if self._agents:
             save_parts(self._agents, path)
 
+    @property
+    @override
+    def keeps_state(self) -> bool:
+        return type(self).save_state is not Agent.save_state
+
+    @override
+    def persistent_parts(self) -> Mapping[str, PersistentStateMixin]:
+        return self._agents
+
     @override
     def load_state(self, path: Path) -> None:
         """Load the children from below ``path``."""

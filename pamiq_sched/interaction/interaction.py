@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from typing_extensions import override
 
+from pamiq_sched import _checks
 from pamiq_sched.clock import Clock, system_clock
 from pamiq_sched.interaction.agent import Agent, set_up_agent, tear_down_agent
 from pamiq_sched.interaction.environment import Environment
@@ -23,6 +25,7 @@ from pamiq_sched.lifecycle import (
     save_parts,
 )
 from pamiq_sched.metrics import DurationWindow
+from pamiq_sched.state import codec
 
 ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
@@ -59,16 +62,19 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
         self.environment = environment
         self.step_times = DurationWindow()
         """Agent seconds from the beginning of each step's observing to the end of its affecting."""
+        self.steps = 0
+        """Steps taken, in all runs that were continued."""
         self._clock = system_clock() if clock is None else clock
 
     def step(self) -> None:
-        """Observe, decide, affect; and count the time that it took, unless one of them raised."""
+        """Observe, decide, affect; count the step and the time that it took, unless one of them raised."""
         clock = self._clock
         start = clock.perf_counter()
         observation = self.environment.observe()
         action = self.agent.step(observation)
         self.environment.affect(action)
         self.step_times.add(clock.perf_counter() - start)
+        self.steps += 1
 
     def attach_pause_point(self, pause_point: PausePoint) -> None:
         """Take the place where a long step may be stopped; the runtime calls this before it starts."""
@@ -105,18 +111,32 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
         self._call_both("on_resumed")
 
     def _call_both(self, hook: str) -> None:
-        call_all(f"agent and environment raised in {hook}", [getattr(p, hook) for p in self._parts().values()])
+        call_all(
+            f"agent and environment raised in {hook}", [getattr(self.agent, hook), getattr(self.environment, hook)]
+        )
 
-    def _parts(self) -> dict[str, Agent[Any, Any] | Environment[Any, Any]]:
+    @override
+    def persistent_parts(self) -> Mapping[str, PersistentStateMixin]:
         return {"agent": self.agent, "environment": self.environment}
 
     @override
     def save_state(self, path: Path) -> None:
-        save_parts(self._parts(), path)
+        save_parts(self.persistent_parts(), path)
+        codec.save(self.state_dict(), path / "loop")
 
     @override
     def load_state(self, path: Path) -> None:
-        load_parts(self._parts(), path)
+        load_parts(self.persistent_parts(), path)
+        self.load_state_dict(codec.load(path / "loop"))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the loop itself."""
+        return {"steps": self.steps, "pacing": None}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`, also of an interaction that is paced in another way."""
+        _checks.state_keys(type(self).__name__, state, {"steps", "pacing"})
+        self.steps = _checks.count("the number of steps", state["steps"])
 
 
 class FixedIntervalInteraction(Interaction[ObsT, ActT]):
@@ -168,6 +188,18 @@ class FixedIntervalInteraction(Interaction[ObsT, ActT]):
 
     @override
     def step(self) -> None:
-        """Observe, decide, affect; then wait for the next moment."""
+        """Observe, decide, affect; then wait for the next moment. What is left of a saved wait comes first."""
+        if self._adjustor.is_waiting:
+            self._adjustor.adjust()
         super().step()
         self._adjustor.adjust()
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "pacing": self._adjustor.state_dict()}
+
+    @override
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        if state["pacing"] is not None:
+            self._adjustor.load_state_dict(state["pacing"])

@@ -7,7 +7,8 @@ that follow. Belongs to the inference thread.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from typing_extensions import override
 
@@ -25,7 +26,7 @@ class IntervalAdjustor(ABC):
 
     Args:
         interval: Agent seconds between deadlines, above 0.
-        offset: How many agent seconds earlier the whole grid lies.
+        offset: How many agent seconds earlier the whole grid lies, at most an interval.
         missed: What follows a miss. ``"skip"`` leaves out the other deadlines that have passed, counts them as
             misses too, and goes on with the next that is to come. ``"catch_up"`` leaves out none: steps follow
             each other without a wait until each that was due is taken. Steps that always take longer than the
@@ -45,8 +46,8 @@ class IntervalAdjustor(ABC):
         missed: Literal["skip", "catch_up"] = "skip",
         clock: Clock | None = None,
     ) -> None:
-        self.interval = _checks.seconds("interval", interval, remedy="to act without pacing, use Interaction")
-        self._offset = _checks.seconds("offset", offset, zero=True)
+        self.interval = _checks.interval("interval", interval, remedy="to act without pacing, use Interaction")
+        self._offset = _checks.real("offset", offset, least=0, most=self.interval)
         self._skips = _checks.choice("missed", missed, ("skip", "catch_up")) == "skip"
         self.clock = system_clock() if clock is None else clock
         self.pause_point: PausePoint = NO_PAUSE_POINT
@@ -59,6 +60,9 @@ class IntervalAdjustor(ABC):
         self._origin: float | None = None
         self._passed = 0  # deadlines of the grid that are behind us
         self._last = 0.0
+        self.is_waiting = False
+        """Whether a wait was begun and has not ended."""
+        self._saved: Mapping[str, Any] | None = None  # a grid to go on with, from load_state_dict() until reset()
 
     @property
     def deadline(self) -> float:
@@ -71,7 +75,7 @@ class IntervalAdjustor(ABC):
         return origin + number * self.interval
 
     def reset(self) -> float:
-        """Start the grid anew, now.
+        """Start the grid anew, now; or go on with the one that was loaded, as if no time had passed since.
 
         Returns:
             Now, as ``clock.perf_counter()`` reads.
@@ -79,7 +83,40 @@ class IntervalAdjustor(ABC):
         self._last = now = self.clock.perf_counter()
         self._origin = now - self._offset
         self._passed = 0
+        self.is_waiting = False
+        saved, self._saved = self._saved, None
+        if saved is not None and saved["interval"] == self.interval:
+            # On a clock that was loaded as well the shift is exactly 0, but for what the setup took.
+            shift = now - saved["now"]
+            self._origin, self._last = saved["origin"] + shift, saved["last"] + shift
+            self._passed = saved["passed"]
+            self.is_waiting = saved["is_waiting"]
         return now
+
+    def state_dict(self) -> dict[str, Any]:
+        """The grid, how far it has come, and whether a wait was begun."""
+        if self._origin is None:
+            self.reset()
+        return {
+            "interval": self.interval,
+            "origin": self._origin,
+            "passed": self._passed,
+            "last": self._last,
+            "is_waiting": self.is_waiting,
+            "misses": self.misses,
+            "now": self.clock.perf_counter(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state_dict`, at the next :meth:`reset`; with another interval the grid starts anew.
+
+        Raises:
+            ValueError: If keys are missing or unknown.
+        """
+        keys = {"interval", "origin", "passed", "last", "is_waiting", "misses", "now"}
+        _checks.state_keys("the pacing of an interaction", state, keys)
+        self.misses = _checks.count("the number of misses", state["misses"])
+        self._saved = dict(state)
 
     @abstractmethod
     def adjust_impl(self) -> None:
@@ -99,7 +136,9 @@ class IntervalAdjustor(ABC):
         if now > deadline:
             self._miss(now)
         else:
+            self.is_waiting = True
             self.adjust_impl()
+            self.is_waiting = False
             self._passed += 1
             now = self.clock.perf_counter()
         self.lateness.add(max(0.0, now - deadline))  # a subclass may not wait all the time

@@ -31,11 +31,14 @@ class LaunchConfig:
     state_name_format: str = "%Y-%m-%d_%H-%M-%S,%f.state"
     """How a state is named, as for ``strftime``."""
     saved_state_path: str | Path | None = None
-    """A state to start from."""
+    """A state to start from; ``"latest"`` is the newest in ``states_dir``; see also ``latest_state``."""
     save_state_condition: Callable[[], bool] | None = None
-    """Asked by the control thread whether to save; see ``PeriodicSaveCondition``."""
+    """Asked by the control thread whether to save; see ``PeriodicSaveCondition``, ``StepSaveCondition``."""
     states_keeper: StatesKeeper | None = None
-    """Removes old states."""
+    """Removes old states; see ``LatestStatesKeeper``, ``BestStatesKeeper``."""
+    session_end_timeout: float = 10.0
+    """How many seconds a save waits for the end of the training session under way, while the agent acts on. One
+    that takes longer is stopped at its next pause point: the rest of it is not in the state."""
     timeout_for_all_threads_pause: float = 60.0
     """How many seconds a pause may take to be acknowledged by every thread."""
     max_attempts_to_pause_all_threads: int = 3
@@ -52,8 +55,14 @@ class LaunchConfig:
     """Agent seconds per second."""
     allow_crashed_state: bool = False
     """Whether to start from the state of a run that an error ended."""
+    fall_back_to_older_state: bool = False
+    """Whether to start from an older state if the latest is damaged."""
     shutdown_timeout: float = 60.0
-    """How many seconds the threads may take to end before they are given up, with an error."""
+    """How many seconds the threads may take to end before they are given up, with an error; likewise the
+    components to hand over their states for the last save."""
+    watchdog_deadline: float = 60.0
+    """After how many seconds without a step, or a pause point in training, a thread is named in log and status,
+    with its stack. The pause between paced steps comes on top; waiting for data does not count."""
     inference_torch_threads: int | None = None
     """Cores that one torch operation may use in the inference thread; 1 if not given."""
     training_torch_threads: int | None = None
@@ -71,8 +80,10 @@ class LaunchConfig:
             value = getattr(self, name)
             if not isinstance(value, str | Path) and not (name == "saved_state_path" and value is None):
                 raise TypeError(f"{name} must be a path, got {value!r}")
+            if value == "":
+                raise ValueError(f"{name} must be a path, got ''; for the current directory, give '.'")
         self._check_name_format()
-        for name in ("allow_crashed_state", "freeze_garbage"):
+        for name in ("allow_crashed_state", "fall_back_to_older_state", "freeze_garbage"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         if self.save_state_condition is not None and not callable(self.save_state_condition):
@@ -82,9 +93,11 @@ class LaunchConfig:
         for name in (
             "timeout_for_all_threads_pause",
             "shutdown_timeout",
+            "watchdog_deadline",
             "log_tick_time_statistics_interval",
         ):
             _checks.seconds(name, getattr(self, name), infinite=name != "log_tick_time_statistics_interval")
+        _checks.seconds("session_end_timeout", self.session_end_timeout, zero=True, infinite=True)
         _checks.seconds("max_uptime", self.max_uptime, infinite=True, remedy="for no limit, use infinity")
         _checks.seconds("time_scale", self.time_scale)
         if self.switch_interval is not None:

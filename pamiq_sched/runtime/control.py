@@ -1,30 +1,35 @@
 """The control thread: it alone gives orders, saves and ends the system.
 
 Everything reaches it through one mailbox: commands of the handle, acknowledgements and ends of the working
-threads, signals. So a pause that waits for acknowledgements hears of a shutdown or a failure at once, and
-nothing here needs a lock. The mailbox may be filled from a signal handler.
+threads, the progress of a save, signals. So a pause that waits for acknowledgements hears of a shutdown or a
+failure at once, and nothing here needs a lock. The mailbox may be filled from a signal handler.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from pamiq_sched import _checks
 from pamiq_sched.clock import Clock
 from pamiq_sched.lifecycle import ErrorCollector
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.controller import Controller, Kind
+from pamiq_sched.runtime.saving import Progress, Save
 from pamiq_sched.runtime.status import SystemStatus
 from pamiq_sched.runtime.threads import LONGEST_WAIT, WorkerThread, machine_seconds
+from pamiq_sched.runtime.watchdog import Watchdog
 from pamiq_sched.state import StateStore
 
 _logger = logging.getLogger(__name__)
@@ -74,11 +79,22 @@ class ShutDown:
     reason: str
 
 
+@dataclass(frozen=True)
+class Progressed:
+    """A save has come further."""
+
+    save: Save
+
+
 class ClockChanged:
     """How long to wait has to be reckoned anew."""
 
 
-Message = Command | Acknowledged | Ended | ShutDown | ClockChanged
+class StepDue:
+    """A step is taken behind which the condition may want a save."""
+
+
+Message = Command | Acknowledged | Ended | ShutDown | Progressed | ClockChanged | StepDue
 
 
 class SystemStoppedError(RuntimeError):
@@ -93,6 +109,7 @@ class ControlThread:
         store: Saves the components.
         config: Says when to save and to stop.
         clock: Agent time; it is paused with the system.
+        about: Returns what to note in the manifest of a state.
         cleanup: Called when all threads have ended.
     """
 
@@ -102,12 +119,14 @@ class ControlThread:
         store: StateStore,
         config: LaunchConfig,
         clock: Clock,
+        about: Callable[[], Mapping[str, Any]],
         cleanup: Callable[[], None],
     ) -> None:
         self._controller = controller
         self._store = store
         self._config = config
         self._clock = clock
+        self._about = about
         self._cleanup = cleanup
         self._workers: Sequence[WorkerThread] = ()
         self._running: set[WorkerThread] = set()
@@ -119,6 +138,10 @@ class ControlThread:
         self._is_paused = False
         self._started_at = 0.0
         self._errors = ErrorCollector("several errors ended the system")
+        self._save: Save | None = None  # the one under way
+        self._save_command: Command | None = None  # whoever asked for that one
+        self._on_save_failure: Callable[[BaseException], None] = self._errors.errors.append
+        self._watchdog = Watchdog(config.watchdog_deadline)
         self._thread = threading.Thread(target=self._main, name="pamiq-control", daemon=True)
         self.ended = threading.Event()
         """Set when everything is over."""
@@ -128,6 +151,7 @@ class ControlThread:
         self.state = SystemStatus.OFFLINE
         self.pauses = 0
         self.last_saved: Path | None = None
+        self.stuck: dict[str, str] = {}  # replaced as a whole
 
     # Called by any thread.
 
@@ -160,12 +184,27 @@ class ControlThread:
         return command.outcome
 
     def is_current(self) -> bool:
-        """Whether the caller is this thread."""
-        return threading.current_thread() is self._thread
+        """Whether the caller is this thread, or that of a save."""
+        save = self._save  # read once: another thread may look while it ends
+        return threading.current_thread() is self._thread or (save is not None and save.is_current())
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether a state is being taken or written."""
+        return self._save is not None
 
     def uptime(self) -> float:
         """Agent seconds since the start."""
         return self._clock.monotonic() - self._started_at
+
+    def state_dict(self) -> dict[str, int]:
+        """What is counted here."""
+        return {"pauses": self.pauses}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Count on from :meth:`state_dict`; before the start."""
+        _checks.state_keys("a system", state, {"pauses"})
+        self.pauses = _checks.count("the number of pauses", state["pauses"])
 
     def give_up(self) -> None:
         """End without ever having started: commands are refused, nobody waits."""
@@ -195,17 +234,27 @@ class ControlThread:
             self.at_end()
 
     def _loop(self) -> None:
+        self._watchdog.watch(self._workers)
         while not self._is_stopping:
             # Everything that is there is noted before one command is carried out: what ends the system comes
             # ahead of commands that wait.
-            if not self._deferred:
+            command = self._next_command()
+            if command is None:
                 self._take_note(self._receive(self._patience()))
             for _ in range(self._mailbox.qsize()):  # and no more: a clock that never rests sends news for ever
                 self._take_note(self._receive(0.0))
-            if self._deferred and not self._is_stopping:
-                self._carry_out(self._deferred.popleft())
+            if command is None:
+                command = self._next_command()
+            if command is not None and not self._is_stopping:
+                self._deferred.remove(command)
+                self._carry_out(command)
             if not self._is_paused and not self._is_stopping:
                 self._do_what_is_due()
+
+    def _next_command(self) -> Command | None:
+        """Return what to carry out next: the oldest command, but no save while one is under way."""
+        ready = (c for c in self._deferred if c.verb is not Verb.SAVE or self._save is None)
+        return next(ready, None)
 
     def _receive(self, timeout: float | None) -> Message | None:
         try:
@@ -215,15 +264,17 @@ class ControlThread:
 
     def _patience(self) -> float | None:
         """How many seconds nothing will be due for; None for as long as nothing is said."""
-        if self._is_paused or self._clock.is_paused():
+        if self._is_paused:
             return None
+        longest = min(self._watchdog.seconds_between_looks, LONGEST_WAIT)
+        if self._clock.is_paused():
+            return longest
         agent_seconds = self._config.max_uptime - self.uptime()
-        longest = LONGEST_WAIT
         condition = self._config.save_state_condition
-        if condition is not None:
+        if condition is not None and self._save is None:  # else it is asked when that one is over
             until_due = getattr(condition, "seconds_until_due", None)
             if until_due is None:
-                longest = SECONDS_BETWEEN_QUESTIONS
+                longest = min(longest, SECONDS_BETWEEN_QUESTIONS)
             else:
                 agent_seconds = min(agent_seconds, until_due())
         return machine_seconds(self._clock, agent_seconds, longest)
@@ -240,15 +291,18 @@ class ControlThread:
             self._is_stopping = True
         elif isinstance(message, Command):
             self._deferred.append(message)
+        elif isinstance(message, Progressed):
+            self._note_progress(message.save)
 
     def _carry_out(self, command: Command) -> None:
+        if command.verb is Verb.SAVE:
+            self._begin_save(command)
+            return
         try:
-            result = {Verb.PAUSE: self._pause, Verb.RESUME: self._resume, Verb.SAVE: self._save}[command.verb]()
+            result = {Verb.PAUSE: self._pause, Verb.RESUME: self._resume}[command.verb]()
         except (OSError, SystemStoppedError) as error:
-            # A slow thread or a full disk is for whoever asked; the agent lives on.
-            command.outcome.set_exception(error)
-            if not command.is_awaited:
-                _logger.error("cannot %s: %s", command.verb.value, error)
+            # A slow thread is for whoever asked; the agent lives on.
+            _fail(command, error)
         except BaseException as error:
             command.outcome.set_exception(error)
             raise
@@ -256,15 +310,14 @@ class ControlThread:
             command.outcome.set_result(result)
 
     def _do_what_is_due(self) -> None:
+        if not self._clock.is_paused():  # or else a paced thread rests for as long as it is
+            self.stuck = self._watchdog.look()
         if self.uptime() >= self._config.max_uptime:
             self._take_note(ShutDown("max_uptime is reached"))
-        elif self._config.save_state_condition is not None and self._config.save_state_condition():
-            try:
-                self._save()
-            except OSError:
-                _logger.exception("a periodic save failed; the earlier ones are untouched, the run goes on")
-            except SystemStoppedError as error:
-                _logger.warning("a periodic save was given up: %s", error)
+            return
+        condition = self._config.save_state_condition
+        if condition is not None and self._save is None and condition():
+            self._begin_save(None)
 
     def _pause(self) -> None:
         if self._is_paused:
@@ -276,6 +329,7 @@ class ControlThread:
             if not late:
                 self._clock.pause()
                 self._is_paused = True
+                self.stuck = {}
                 self.pauses += 1
                 self.state = SystemStatus.PAUSED
                 return
@@ -319,45 +373,157 @@ class ControlThread:
         self._clock.resume()
         self._is_paused = False
         self.state = SystemStatus.ACTIVE
+        self._watchdog.watch(self._workers)
         self._controller.give(Kind.RUN)
 
-    def _save(self) -> Path:
-        was_paused = self._is_paused
-        self._pause()
-        self.state = SystemStatus.SAVING
-        try:
-            staged = self._store.stage()
-        finally:
-            self.state = SystemStatus.PAUSED
-            if not was_paused:
-                self._resume()
-        # The threads run again while the disk works.
-        self.last_saved = self._store.publish(staged)
-        _logger.info("saved the state %s", self.last_saved)
-        self._tell_keeper(self.last_saved)
-        return self.last_saved
+    def _begin_save(self, command: Command | None) -> None:
+        """Stop the threads, let the state be taken, and let them run again while it is written.
 
-    def _tell_keeper(self, saved: Path) -> None:
-        if self._config.states_keeper is not None:
-            self._config.states_keeper.append(saved)
-            try:
-                self._config.states_keeper.cleanup()
-            except OSError:
-                _logger.exception("old states could not be removed; the new one is saved")
+        Args:
+            command: Who asked for it; None if the condition did.
+        """
+        was_paused = self._is_paused
+        try:
+            if not was_paused:
+                self._hold_training()
+                self._pause()
+        except BaseException as error:  # noqa: BLE001 - it is delivered
+            self._fail_save(command, error)
+            return
+        self.state = SystemStatus.SAVING
+        save = self._start_save(command, partial(self._fail_save, command))
+        self._await(save, Progress.WRITING)
+        self.state = SystemStatus.PAUSED
+        if not was_paused:
+            self._resume()
+        self._note_progress(save)
+
+    def _start_save(
+        self,
+        command: Command | None,
+        on_failure: Callable[[BaseException], None],
+        crash: Sequence[BaseException] = (),
+    ) -> Save:
+        self._save = save = Save(
+            self._store,
+            self._config.states_keeper,
+            self._about,
+            report=lambda save: self.post(Progressed(save)),
+            errors=tuple(crash),
+        )
+        self._save_command, self._on_save_failure = command, on_failure
+        self._watchdog.watch([save])
+        save.start()
+        return save
+
+    def _hold_training(self) -> None:
+        """Let the session under way end while the agent acts on, so that it is saved whole."""
+        if not self._config.session_end_timeout:
+            return
+        order = self._controller.give(Kind.HOLD)
+        deadline = time.monotonic() + self._config.session_end_timeout
+        while (remaining := deadline - time.monotonic()) > 0:
+            if self._is_stopping:
+                raise SystemStoppedError("the save was given up because the system stops")
+            if any(command.verb is Verb.PAUSE for command in self._deferred):
+                return  # who wants a pause does not wait for a session
+            message = self._receive(min(remaining, LONGEST_WAIT))
+            if isinstance(message, Acknowledged) and message.number == order.number:
+                return
+            self._take_note(message)
+        _logger.info(
+            "a save stops the training session under way: it took longer than session_end_timeout=%s",
+            self._config.session_end_timeout,
+        )
+
+    def _await(self, save: Save, progress: Progress) -> None:
+        """Wait until a save has come so far; once the system is to stop, no longer than for the threads."""
+        deadline = math.inf
+        while save.progress < progress:
+            if self._is_stopping and deadline == math.inf:
+                deadline = time.monotonic() + self._config.shutdown_timeout
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return
+            self._take_note(self._receive(min(remaining, self._watchdog.seconds_between_looks, LONGEST_WAIT)))
+            self.stuck = self._watchdog.look()
+        self.stuck = {}
+
+    def _note_progress(self, save: Save) -> None:
+        """Tell whoever asked for a save what it has come to; does nothing the second time."""
+        if save is not self._save or self.state is SystemStatus.SAVING:  # first the threads run again
+            return
+        if save.path is not None and self.last_saved != save.path and not save.is_of_crash:
+            self.last_saved = save.path
+            _logger.info("saved the state %s", save.path)
+            if self._save_command is not None:
+                self._save_command.outcome.set_result(save.path)
+        if save.progress is not Progress.OVER:
+            return
+        save.join()
+        self._save = None
+        if save.path is None and save.error is not None:
+            self._on_save_failure(save.error)
+        elif isinstance(save.error, OSError):
+            _logger.error("old states could not be removed; the new one is saved: %s", save.error)
+        elif save.error is not None:
+            self._end_by(save.error)
+
+    def _fail_save(self, command: Command | None, error: BaseException) -> None:
+        """Deliver why there is no save. A slow thread or a full disk does not end the system, all else does."""
+        if not isinstance(error, OSError | SystemStoppedError):
+            self._end_by(error)
+        if command is not None:
+            _fail(command, error)
+        elif isinstance(error, SystemStoppedError):
+            _logger.warning("a periodic save was given up: %s", error)
+        else:
+            _logger.error("a periodic save failed; the earlier ones are untouched: %s", error, exc_info=error)
+
+    def _end_by(self, error: BaseException) -> None:
+        _logger.error("an error ends the system: %r", error)
+        self._errors.errors.append(error)
+        self._is_stopping = True
 
     def _end(self) -> None:
         self.state = SystemStatus.SHUTTING_DOWN
+        self._is_stopping = True
         self._clock.remove_listener(self._on_clock_changed)
         self._clock.resume()
         self._is_paused = False
         self._controller.give(Kind.SHUT_DOWN)
         self._await_ends()
-        if not self._running:
+        if self._save is not None:
+            with self._errors:
+                self._finish(self._save)
+        if not self._running and self._save is None:
             with self._errors:
                 self._save_at_end()
         with self._errors:
             self._cleanup()
         self._refuse_commands()
+
+    def _finish(self, save: Save) -> None:
+        """Wait for the end of a save. What is being written is never given up, a hook that hangs is.
+
+        Raises:
+            TimeoutError: If a component or the keeper hangs.
+        """
+        self._await(save, Progress.WRITING)
+        while Progress.TAKING < save.progress < Progress.TIDYING:
+            self._take_note(self._receive(LONGEST_WAIT))
+        if save.progress is Progress.TIDYING:
+            self._await(save, Progress.OVER)
+        self._note_progress(save)
+        if save.progress is Progress.OVER:
+            return
+        error = TimeoutError(
+            f"{'the keeper of states' if save.path else 'components'} must be done with a save within "
+            f"{self._config.shutdown_timeout} s of a shutdown; given up. The saving thread is at\n{save.stack()}"
+        )
+        if save.path is None and self._save_command is not None:
+            _fail(self._save_command, error)
+        raise error
 
     def _await_ends(self) -> None:
         deadline = time.monotonic() + self._config.shutdown_timeout
@@ -377,22 +543,27 @@ class ControlThread:
             worker.join()
 
     def _save_at_end(self) -> None:
+        crash = list(self._errors.errors)
+        unsaved: list[BaseException] = []
         # Agent time stands still while components are saved, so that all of them are saved at one moment.
         self._clock.pause()
         try:
-            if not self._errors.errors:
-                self.last_saved = self._store.publish(self._store.stage())
-                self._tell_keeper(self.last_saved)
-                return
-            try:
-                kept = self._store.publish(self._store.stage(crashed=True))
-                note = f"the state of the crashed run is in {kept}"
-            except BaseException as error:  # noqa: BLE001 - it must not hide what ended the run
-                note = f"the state of the crashed run could not be saved: {error!r}"
-            _logger.error(note)
-            self._errors.errors[0].add_note(note)
+            save = self._start_save(None, unsaved.append, crash)
+            self._finish(save)
+        except TimeoutError as error:
+            unsaved.append(error)
         finally:
             self._clock.resume()
+        if not crash:
+            self._errors.errors.extend(unsaved)
+            return
+        if save.path is None:
+            note = f"the state of the crashed run could not be saved: {unsaved}"
+        else:
+            lacking = "".join(f"; {name} could not be saved: {why}" for name, why in save.unsaved.items())
+            note = f"the state of the crashed run is in {save.path}{lacking}"
+        _logger.error(note)
+        crash[0].add_note(note)
 
     def _refuse_commands(self) -> None:
         with self._lock:
@@ -406,3 +577,9 @@ class ControlThread:
 
     def _on_clock_changed(self) -> None:
         self.post(ClockChanged())
+
+
+def _fail(command: Command, error: BaseException) -> None:
+    command.outcome.set_exception(error)
+    if not command.is_awaited:
+        _logger.error("cannot %s: %s", command.verb.value, error)

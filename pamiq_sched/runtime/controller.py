@@ -19,6 +19,8 @@ class Kind(Enum):
     """What threads are to do."""
 
     RUN = "run"
+    HOLD = "hold"
+    """Go on; but whoever learns stops behind the session under way, so that it is saved whole."""
     PAUSE = "pause"
     SHUT_DOWN = "shut down"
 
@@ -81,14 +83,17 @@ class ThreadPausePoint:
         self._owner: int | None = None  # set by the owner, before it reaches any pause point
         self.is_stopped = False
         """Whether the thread is between its two hooks; written by the thread itself, read by any."""
+        self.passes = 0
+        """How often the thread has come by: by this the watchdog sees that it lives. Written by the thread itself;
+        whether a thread of the user's own that comes by is counted does not matter."""
 
     def own(self) -> None:
         """Make the calling thread the one whose stops count."""
         self._owner = threading.get_ident()
 
     def is_requested(self) -> bool:
-        """Whether the order is another than to run."""
-        return self._controller.order.kind is not Kind.RUN
+        """Whether the order is to stop."""
+        return self._controller.order.kind in (Kind.PAUSE, Kind.SHUT_DOWN)
 
     def __call__(self) -> None:
         """Stop here while the order is to pause.
@@ -96,8 +101,9 @@ class ThreadPausePoint:
         Raises:
             ShutdownRequested: If the order is to shut down.
         """
+        self.passes += 1
         order = self._controller.order
-        if order.kind is Kind.RUN:
+        if order.kind is Kind.RUN or order.kind is Kind.HOLD:
             return
         if threading.get_ident() != self._owner:
             self._stop_foreign_thread(order)
@@ -116,6 +122,13 @@ class ThreadPausePoint:
                 self.is_stopped = False
         if order.kind is Kind.SHUT_DOWN:
             raise ShutdownRequested
+
+    def between_sessions(self) -> None:
+        """Stop here while the order is to hold, without hooks: nothing is paused yet."""
+        order = self._controller.order
+        while order.kind is Kind.HOLD:
+            self._acknowledge(order.number)
+            order = self._controller.wait_for_other_than(order)
 
     def _stop_foreign_thread(self, order: Order) -> None:
         # A thread of the user's own, stepping an optimizer say: it stands still too, but its stop must not

@@ -36,9 +36,9 @@ class Status:
     uptime: float
     """Agent seconds since the start."""
     steps: int
-    """Steps of the interaction."""
+    """Steps of the interaction, of all runs that were continued."""
     sessions: Mapping[str, int]
-    """Training sessions, by trainer."""
+    """Training sessions, by trainer, of all runs that were continued."""
     deadline_misses: int
     """Deadlines that had passed before a paced interaction waited for them."""
     step_times: Durations
@@ -52,6 +52,12 @@ class Status:
     staleness: Mapping[str, Staleness]
     """How far what the agent acts upon is behind what was learned, by model."""
     pauses: int
-    """Pauses that were acknowledged by every thread, those for saves included."""
+    """Pauses that were acknowledged by every thread, those for saves included, of all runs that were continued."""
     last_saved: Path | None
     """The latest state that was published."""
+    is_saving: bool
+    """Whether a state is being taken or written."""
+    stuck: Mapping[str, str]
+    """Threads that have not come by for the ``watchdog_deadline``, each with its stack as it was then."""
+    not_restored: tuple[str, ...]
+    """What a run that goes on from a state had to begin anew: parts without a state of their own, say."""

@@ -7,27 +7,41 @@ which they would wait for; such a call is refused, or does not wait.
 from __future__ import annotations
 
 import atexit
+import logging
+import sys
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from pamiq_sched.clock import Clock, system_clock
 from pamiq_sched.data import DataBuffer, DataUsersDict
 from pamiq_sched.interaction import Interaction
+from pamiq_sched.lifecycle import without_state
 from pamiq_sched.metrics import Durations
 from pamiq_sched.model import TrainingModel, TrainingModelsDict
 from pamiq_sched.runtime.budget import core_count, interpreter, limit_torch_threads, torch_threads
 from pamiq_sched.runtime.config import LaunchConfig
-from pamiq_sched.runtime.control import Acknowledged, ControlThread, Ended, ShutDown, SystemStoppedError, Verb
+from pamiq_sched.runtime.control import (
+    Acknowledged,
+    ControlThread,
+    Ended,
+    ShutDown,
+    StepDue,
+    SystemStoppedError,
+    Verb,
+)
 from pamiq_sched.runtime.controller import Controller
 from pamiq_sched.runtime.signals import shut_down_on_signals
 from pamiq_sched.runtime.status import Status, SystemStatus
 from pamiq_sched.runtime.threads import InferenceThread, TrainingThread, WorkerThread
-from pamiq_sched.state import StateDictMixin, StateStore
+from pamiq_sched.state import FileSystem, StateDictMixin, StateStore, StepSaveCondition
+from pamiq_sched.state.generators import RandomGenerators
 from pamiq_sched.trainer import Trainer, TrainersDict
+
+_logger = logging.getLogger(__name__)
 
 # Which clocks belong to a running system: pausing one of two systems on a clock would freeze the other.
 _clocks_in_use: set[int] = set()  # guarded by the lock below
@@ -47,6 +61,7 @@ class System:
         config: How to run it: a :class:`LaunchConfig`, or its fields by name.
         clock: Agent time, for this system alone; the system clock by default. Components that keep time take
             theirs at construction: give them the same.
+        files: The disk that states are saved to; the operating system's by default.
 
     Raises:
         KeyError: If a component asks for a part that is not there.
@@ -63,6 +78,7 @@ class System:
         config: Mapping[str, Any] | LaunchConfig | None = None,
         *,
         clock: Clock | None = None,
+        files: FileSystem | None = None,
     ) -> None:
         self._config = config if isinstance(config, LaunchConfig) else LaunchConfig(**(config or {}))
         if not isinstance(interaction, Interaction):
@@ -81,16 +97,27 @@ class System:
         self._trainers.attach_training_models(self._models)
         self._trainers.attach_data_users(self._users)
 
-        store = StateStore(self._config.states_dir, self._config.state_name_format)
-        store.register("time", _ClockState(self._clock))  # first: others measure by it when they are loaded
-        store.register("interaction", interaction)
-        store.register("models", self._models)
-        store.register("data", self._users)
-        store.register("trainers", self._trainers)
-        self._store = store
+        self._parts = {
+            "interaction": interaction,
+            "models": self._models,
+            "data": self._users,
+            "trainers": self._trainers,
+        }
+        self._generators = RandomGenerators()
+        self._not_restored: tuple[str, ...] = ()  # written before the threads start
+        self._store = store = StateStore(self._config.states_dir, self._config.state_name_format, files=files)
+        if self._config.states_keeper is not None and files is not None:
+            self._config.states_keeper.files = files
 
         controller = Controller(self._wake_sleepers)
-        self._control = control = ControlThread(controller, store, self._config, self._clock, self._clean_up)
+        self._control = control = ControlThread(
+            controller, store, self._config, self._clock, about=self._about, cleanup=self._clean_up
+        )
+        store.register("time", _StateDict(self._clock))  # first: others measure by it when they are loaded
+        for name, part in self._parts.items():
+            store.register(name, part)
+        store.register("system", _StateDict(control))
+        store.register("random", self._generators)  # last: what loading draws changes nothing
         common: dict[str, Any] = {
             "controller": controller,
             "acknowledge": self._acknowledge,
@@ -102,6 +129,8 @@ class System:
             clock=self._clock,
             log_interval=self._config.log_tick_time_statistics_interval,
             torch_threads=budget[0] or 1,
+            condition=self._config.save_state_condition,
+            on_due_step=lambda: control.post(StepDue()),
             **common,
         )
         self._training = TrainingThread(
@@ -139,10 +168,11 @@ class System:
         try:
             self._clock.set_time_scale(self._config.time_scale)
             self._clock.pause()  # so that all components are loaded at one moment
+            self._store.remove_leftovers()
             if self._config.saved_state_path is not None:
-                self._store.load_state(
-                    self._config.saved_state_path, allow_crashed=self._config.allow_crashed_state
-                )
+                self._load(self._config.saved_state_path)
+            if isinstance(self._config.save_state_condition, StepSaveCondition):
+                self._config.save_state_condition.attach_step_counter(lambda: self._interaction.steps)
             self._models.warm_up()
             for trainer in self._trainers.values():
                 trainer.warm_up()
@@ -161,6 +191,32 @@ class System:
         # Before the threads, which may be over at once: the end takes it back.
         atexit.register(self._shut_down_at_exit)
         self._control.start([self._inference, self._training])
+
+    def _load(self, path: str | Path) -> None:
+        manifest = self._store.load_state(
+            path,
+            allow_crashed=self._config.allow_crashed_state,
+            fall_back=self._config.fall_back_to_older_state,
+        )
+        self._not_restored = (
+            *(f"{part}: it keeps no state" for part in without_state(self._parts)),
+            *(f"the rest of a session of {name}" for name in manifest.about.get("cut_sessions", ())),
+            *self._generators.not_restored,
+        )
+        _logger.info("goes on from the state number %d of %s", manifest.number, manifest.saved_at)
+        if self._not_restored:
+            _logger.warning("begun anew, not restored: %s", "; ".join(self._not_restored))
+
+    def _about(self) -> dict[str, Any]:
+        """What to note in the manifest of a state; called while the threads stand still."""
+        return {
+            **{name: sys.modules[name].__version__ for name in ("numpy", "torch") if name in sys.modules},
+            "steps": self._interaction.steps,
+            "sessions": {name: trainer.session_count for name, trainer in self._trainers.items()},
+            "uptime": self._control.uptime(),
+            "cut_sessions": [name for name, trainer in self._trainers.items() if trainer.is_in_session],
+            "without_state": without_state(self._parts),
+        }
 
     def run(self) -> None:
         """Start, and wait for the end.
@@ -208,7 +264,8 @@ class System:
     def save_state(self) -> Path:
         """Save everything, and return the directory when it is on disk.
 
-        A running system is paused while its components are written, and runs again while the disk works.
+        A running system acts on until the training session under way has ended, is paused while its components are
+        copied, and runs again while the disk works. It can be paused and resumed meanwhile; another save waits.
 
         Raises:
             OSError: If it cannot be written; earlier saves are untouched, the system goes on.
@@ -267,8 +324,8 @@ class System:
         return Status(
             state=state,
             uptime=control.uptime() if self._is_started else 0.0,
-            steps=self._inference.steps,
-            sessions=dict(self._training.sessions),
+            steps=self._interaction.steps,
+            sessions={name: trainer.session_count for name, trainer in self._trainers.items()},
             deadline_misses=adjustor.misses if adjustor else 0,
             step_times=self._interaction.step_times.summary(),
             lateness=adjustor.lateness.summary() if adjustor else Durations(),
@@ -277,6 +334,9 @@ class System:
             staleness=self._models.staleness(),
             pauses=control.pauses,
             last_saved=control.last_saved,
+            is_saving=control.is_saving,
+            stuck=control.stuck,
+            not_restored=self._not_restored,
         )
 
     def __enter__(self) -> Self:
@@ -342,12 +402,18 @@ class System:
         self.shutdown()
 
 
-class _ClockState(StateDictMixin):
-    """The clock as a component that is saved; it lives on the ground floor, below the codec."""
+class _HasStateDict(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def __init__(self, clock: Clock) -> None:
-        self.state_dict = clock.state_dict  # type: ignore[method-assign]
-        self.load_state_dict = clock.load_state_dict  # type: ignore[method-assign]
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
+class _StateDict(StateDictMixin):
+    """As a component that is saved, what has a state but does not know of the codec."""
+
+    def __init__(self, whole: _HasStateDict) -> None:
+        self.state_dict = whole.state_dict  # type: ignore[method-assign]
+        self.load_state_dict = whole.load_state_dict  # type: ignore[assignment, method-assign]
 
 
 def _check_values(name: str, parts: Mapping[str, Any], kind: type) -> None:

@@ -24,6 +24,7 @@ from pamiq_sched.lifecycle import ErrorCollector, ShutdownRequested
 from pamiq_sched.runtime.budget import limit_torch_threads, sharpen_timers
 from pamiq_sched.runtime.controller import Controller, ThreadPausePoint
 from pamiq_sched.schedulers import TimeIntervalScheduler
+from pamiq_sched.state import StepSaveCondition
 from pamiq_sched.trainer import Trainer, TrainersDict
 
 _logger = logging.getLogger(__name__)
@@ -43,6 +44,12 @@ def machine_seconds(clock: Clock, agent_seconds: float, longest: float = LONGEST
     """How long to wait for a span of agent time, or until somebody tells that the clock has changed."""
     span = math.inf if clock.is_paused() else agent_seconds / clock.get_time_scale()
     return min(max(span, LEAST_WAIT), longest)
+
+
+def stack_of(thread: threading.Thread) -> str:
+    """Where a thread is now, as a traceback reads."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - there is no public way
+    return "".join(traceback.format_stack(frame)) if frame else "  (not running)\n"
 
 
 class WorkerThread(ABC):
@@ -91,8 +98,20 @@ class WorkerThread(ABC):
 
     def stack(self) -> str:
         """Where the thread is now, as a traceback reads."""
-        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - there is no public way
-        return "".join(traceback.format_stack(frame)) if frame else "  (not running)\n"
+        return stack_of(self._thread)
+
+    @property
+    def passes(self) -> int:
+        """How often it came by its pause points; any thread."""
+        return self.pause_point.passes
+
+    def is_waiting(self) -> bool:
+        """Whether it waits for something to do, and so need not come by; any thread."""
+        return False
+
+    def longest_rest(self) -> float:
+        """How many seconds it may rest between two of its steps by its own plan; any thread."""
+        return 0.0
 
     def _main(self) -> None:
         self.pause_point.own()
@@ -117,17 +136,27 @@ class InferenceThread(WorkerThread):
         interaction: What to step.
         clock: Agent time.
         log_interval: Agent seconds between two log lines about the steps.
+        condition: When to save; of those that go by steps this thread tells when it is time to ask.
+        on_due_step: Called when it is.
         **kwargs: See :class:`WorkerThread`.
     """
 
     def __init__(
-        self, interaction: Interaction[Any, Any], *, clock: Clock, log_interval: float, **kwargs: Any
+        self,
+        interaction: Interaction[Any, Any],
+        *,
+        clock: Clock,
+        log_interval: float,
+        condition: Callable[[], bool] | None,
+        on_due_step: Callable[[], None],
+        **kwargs: Any,
     ) -> None:
         super().__init__("inference", hooks=interaction, **kwargs)
         self._interaction = interaction
+        self._condition = condition if isinstance(condition, StepSaveCondition) else None
+        self._on_due_step = on_due_step
+        self._told_of: float = 0.0  # the last step that was due and told
         interaction.attach_pause_point(self.pause_point)
-        self.steps = 0
-        """Steps taken."""
         self.adjustor = interaction.adjustor if isinstance(interaction, FixedIntervalInteraction) else None
         """What paces the steps, if something does."""
         self._clock = clock
@@ -139,18 +168,33 @@ class InferenceThread(WorkerThread):
     def _work(self, errors: ErrorCollector) -> None:
         sharpen_timers()
         self._interaction.setup()
-        self._logged_at = self._clock.monotonic()
+        self._logged_at, self._logged_steps = self._clock.monotonic(), self._interaction.steps
         with errors:
             while True:
                 self.pause_point()
-                self._interaction.step()
-                self.steps += 1
+                self._step()
                 self._log_scheduler.update()
         with errors:
             self._interaction.teardown()
 
+    def _step(self) -> None:
+        interaction = self._interaction
+        steps = interaction.steps
+        interaction.step()
+        if interaction.steps == steps:
+            interaction.steps += 1  # a step() of the user's own, which does not count
+        if self._condition is not None:
+            due = self._condition.next_step
+            if interaction.steps >= due != self._told_of:
+                self._told_of = due
+                self._on_due_step()
+
+    @override
+    def longest_rest(self) -> float:
+        return self.adjustor.interval / self._clock.get_time_scale() if self.adjustor else 0.0
+
     def _log_steps(self) -> None:
-        now, steps = self._clock.monotonic(), self.steps - self._logged_steps
+        now, steps = self._clock.monotonic(), self._interaction.steps - self._logged_steps
         took = self._interaction.step_times.summary()
         _logger.info(
             "%d steps, one every %.6f s; they took %.6f s (p50), %.6f s (p99), %.6f s (longest so far); "
@@ -162,7 +206,7 @@ class InferenceThread(WorkerThread):
             took.longest,
             self.adjustor.misses if self.adjustor else 0,
         )
-        self._logged_at, self._logged_steps = now, self.steps
+        self._logged_at, self._logged_steps = now, self._interaction.steps
 
 
 class TrainingThread(WorkerThread):
@@ -179,13 +223,12 @@ class TrainingThread(WorkerThread):
         self._trainers = trainers
         trainers.attach_pause_point(self.pause_point)
         trainers.attach_waker(self.wake)
-        self.sessions = dict.fromkeys(trainers, 0)
-        """Sessions run, by trainer."""
         self._clock = clock
         # Whether something came since the last look began. Set by any thread, always before the bell; cleared by
         # this thread alone, before it looks. A ring without news is a change of the clock, or an echo.
         self._has_news = False
         self._bell = threading.Event()
+        self._is_waiting = False  # written by this thread, read by any
 
     def wake(self) -> None:
         """Tell an idle thread to look again: new data, a new order, a trainer's wish. Any thread."""
@@ -202,20 +245,26 @@ class TrainingThread(WorkerThread):
                 self._has_news = False
                 trained, due, must_ask = False, math.inf, False
                 for name, trainer in self._trainers.items():
-                    self.pause_point()
+                    self._pass_by()
                     # Asked before run(): a moment that comes while run() decides lies ahead of us, not behind.
                     moment = self._moment_to_ask(name, trainer)
                     if moment is None:
                         must_ask = True
                     else:
                         due = min(due, moment)
-                    if trainer.run():
-                        self.sessions[name] += 1
-                        trained = True
-                self.pause_point()
+                    trained = trainer.run() or trained
+                self._pass_by()
                 if not trained:
                     self._wait_for_news(due, must_ask)
         self._clock.remove_listener(self._bell.set)
+
+    def _pass_by(self) -> None:
+        self.pause_point.between_sessions()
+        self.pause_point()
+
+    @override
+    def is_waiting(self) -> bool:
+        return self._is_waiting
 
     def _moment_to_ask(self, name: str, trainer: Trainer) -> float | None:
         """When a trainer wants to be asked again, as ``clock.monotonic()`` reads; None if it cannot tell."""
@@ -236,9 +285,11 @@ class TrainingThread(WorkerThread):
     def _wait_for_news(self, due: float, must_ask: bool) -> None:
         """Wait until there is news, until agent time gets to ``due``, or for a moment only."""
         longest = SECONDS_BETWEEN_QUESTIONS if must_ask else LONGEST_WAIT
+        self._is_waiting = True
         while not self._has_news and (remaining := due - self._clock.monotonic()) > 0:
             # A change of the clock rings the bell.
             self._bell.wait(machine_seconds(self._clock, remaining, longest))
             self._bell.clear()
             if must_ask:
-                return
+                break
+        self._is_waiting = False

@@ -244,8 +244,8 @@ class StateStore:
             latest = newest(self.states_dir, self.files, allow_crashed=allow_crashed, fall_back=fall_back)
             if latest is None:
                 raise FileNotFoundError(
-                    f"there is no state in {self.states_dir} to go on from; for a first run leave saved_state_path "
-                    "out, or give latest_state(states_dir), which is None then"
+                    f"there is no state in {self.states_dir} to go on from; for a first run leave "
+                    "saved_state_path out, or give latest_state(states_dir), which is None then"
                 )
             path, manifest = latest
         else:

@@ -31,7 +31,7 @@ from pamiq_sched.torch.inference import (
     default_infer_procedure,
     get_device,
 )
-from pamiq_sched.torch.transfer import CopyStream, Layout, Layouts, MovingAverage, copy_tensors
+from pamiq_sched.torch.transfer import CopyStream, Layout, Layouts, MovingAverage, Tensors, copy_tensors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -115,15 +115,17 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
                 "example_inputs must be a tuple of arguments or a dict of keyword arguments, got "
                 f"{type(example_inputs).__name__}; put a single argument into a tuple: (argument,)"
             )
-        if inference_dtype is not None and not isinstance(inference_dtype, torch.dtype):
-            raise TypeError(f"inference_dtype must be a torch.dtype, got {inference_dtype!r}")
+        _check_kinds(dtype=dtype, inference_dtype=inference_dtype)
+        _check_places(device=device, inference_device=inference_device)
         if inference_dtype is not None and not inference_dtype.is_floating_point:
             raise ValueError(f"inference_dtype must be a floating-point dtype, got {inference_dtype}")
+        _checks.flag("compile", compile)
+        _checks.flag("inference_compile", compile if inference_compile is None else inference_compile)
         self._inference_procedure = _procedure_of(model, inference_procedure, inference_dtype)
         self.model = model.to(device=get_device(model) if device is None else device, dtype=dtype)
         """The module in training; the same object for good."""
         if pretrained_parameter_file is not None:
-            _load_parameters(self.model, Path(pretrained_parameter_file))
+            _load_parameters(self.model, pretrained_parameter_file)
         self._replica_count = inference_replicas
         self._replica_device = inference_device
         self._replica_dtype = inference_dtype
@@ -134,6 +136,8 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
         self._example_inputs = example_inputs
         self._clock = clock
         self._layouts = Layouts()
+        # The version and what the agents acted upon, from load_state() until refresh().
+        self._loaded: tuple[int | None, Tensors | None] = (None, None)
         self._stream: CopyStream | None = None  # made at the first copy that concerns a GPU
         if compile:
             if has_inference_model:
@@ -193,8 +197,32 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
     @override
     def refresh(self) -> None:
         """Give the agents' side what was loaded, which is no step of the moving average."""
-        if self.is_synced:
-            self.inference_model.publish(self._write)
+        if not self.is_synced:
+            return
+        self.inference_model.publish(self._write)
+        (version, contents), self._loaded = self._loaded, (None, None)
+        if version is not None:
+            self.inference_model.continue_from(version)
+        if contents is not None:
+            copy_tensors(contents, self._layouts.of(self._published()).tensors)
+
+    def _published(self) -> ModuleT:
+        return self.inference_model.replicas()[0].module
+
+    def _contents_of_its_own(self) -> Tensors | None:
+        """What the agents act upon, unless a sync would give them just that."""
+        if not self.is_synced:
+            return None
+        source, target = self._layouts.of(self.model), self._layouts.of(self._published())
+        if source.is_lazy or target.is_lazy:
+            return None
+        synced = source.tensors if self._average is None else self._average.instead_of(source)
+        if self._match(source, target) and all(
+            torch.equal(own, new.to(own.device, own.dtype))
+            for own, new in zip(target.tensors, synced, strict=True)
+        ):
+            return None
+        return target.tensors
 
     @override
     def warm_up(self) -> None:
@@ -214,11 +242,12 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
 
     @override
     def save_state(self, path: Path) -> None:
-        """Save the module's parameters and buffers, their moving average and the version."""
+        """Save the module, its moving average, the version, and what agents act upon where it differs."""
         state = {
             "module": self.model.state_dict(),
             "average": None if self._average is None else self._average.parameters,
             "version": self.inference_model.version if self.is_synced else 0,
+            "agents": self._contents_of_its_own(),
         }
         codec.save(state, path)
 
@@ -231,10 +260,9 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
             ValueError: If it is no state of a model.
         """
         state = codec.load(path)
-        _checks.state_keys("a model", state, {"module", "average", "version"})
+        _checks.state_keys("a model", state, {"module", "average", "version", "agents"})
         self.model.load_state_dict(state["module"])
-        if self.is_synced:
-            self.inference_model.continue_from(state["version"])
+        self._loaded = _checks.count("the version", state["version"]), self._fitting(state["agents"], path)
         if self._average is not None and state["average"] is not None:
             self._average.load(state["average"], self._layouts.of(self.model))
         elif self._average is not None:
@@ -242,6 +270,17 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
             self._average.load({}, self._layouts.of(self.model))
         elif state["average"] is not None:
             _logger.warning("the state %s has a moving average, which this model does not keep", path)
+
+    def _fitting(self, contents: Tensors | None, path: Path) -> Tensors | None:
+        """Return saved contents of a replica if this model's can hold them; else it gets the loaded module's."""
+        if contents is None or not self.is_synced:
+            return None
+        if [t.shape for t in contents] == [t.shape for t in self._layouts.of(self._published()).tensors]:
+            return contents
+        _logger.warning(
+            "the state %s has what agents acted upon of another kind; they get the loaded module", path
+        )
+        return None
 
 
 @contextmanager
@@ -258,6 +297,18 @@ def _buffers_put_back(module: nn.Module) -> Iterator[None]:
             if buffer is not None and before is not None:
                 buffer.copy_(before)
             buffers[name] = buffer
+
+
+def _check_kinds(**kinds: object) -> None:
+    for name, kind in kinds.items():
+        if not isinstance(kind, torch.dtype | None):
+            raise TypeError(f"{name} must be a torch.dtype, got {kind!r}")
+
+
+def _check_places(**places: object) -> None:
+    for name, place in places.items():
+        if place is not None:
+            _checks.device(name, place)
 
 
 def _refuse_replicas(**said: object) -> None:
@@ -286,8 +337,8 @@ def _procedure_of(
     return procedure
 
 
-def _load_parameters(model: nn.Module, file: Path) -> None:
-    if file.suffix != ".safetensors":
+def _load_parameters(model: nn.Module, file: str | Path) -> None:
+    if _checks.path("pretrained_parameter_file", file).suffix != ".safetensors":
         raise ValueError(
             f"pretrained_parameter_file must be a safetensors file, got {str(file)!r}; other formats can run code "
             "when they are read: convert it once with safetensors.torch.save_model(model, file)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from typing_extensions import override
@@ -58,6 +58,10 @@ class TrainersDict(UserDict[str, Trainer], PersistentStateMixin, ThreadEventMixi
     def on_resumed(self) -> None:
         super().on_resumed()
         call_all("several trainers raised in on_resumed", [t.on_resumed for t in self.values()])
+
+    @override
+    def persistent_parts(self) -> Mapping[str, PersistentStateMixin]:
+        return self
 
     @override
     def save_state(self, path: Path) -> None:

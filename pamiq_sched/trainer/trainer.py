@@ -61,7 +61,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             ``min_new_data_count``. Less than what is collected in one go is never trained at the full ratio.
 
     Raises:
-        TypeError: If a count is not a whole number, or the ratio no number.
+        TypeError: If a count is not a whole number, the ratio no number, or the name no string.
         ValueError: If a count or the ratio is out of range, or set without what it limits.
 
     Example:
@@ -94,6 +94,10 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         max_replay_burst: int | None = None,
     ) -> None:
         super().__init__()
+        if not isinstance(training_condition_data_user, str | None):
+            raise TypeError(
+                f"training_condition_data_user must be a name or None, got {training_condition_data_user!r}"
+            )
         self._condition_name = training_condition_data_user
         self._min_buffer_size = _checks.count("min_buffer_size", min_buffer_size)
         self._min_new_data_count = _checks.count("min_new_data_count", min_new_data_count)
@@ -109,6 +113,10 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         self._data_users: DataUsersDict | None = None
         self._retrieved_model_names: dict[str, None] = {}  # a set that keeps its order
         self._added_at_last_session = 0  # how many items had ever been added when the last session began
+        self.session_count = 0
+        """Sessions that came to their end, in all runs that were continued. Written by the training thread."""
+        self.is_in_session = False
+        """Whether a session is under way. Written by the training thread."""
         self._pause_point: PausePoint = NO_PAUSE_POINT
         self._wake: Callable[[], None] = lambda: None
         self._schedulers: list[StepIntervalScheduler | TimeIntervalScheduler] = []
@@ -332,11 +340,14 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         if self._condition_name is not None:
             # Here and not in is_trainable(): what an override turns down is still new the next time.
             self._added_at_last_session = self.get_data_user(self._condition_name).added
+        self.is_in_session = True
         self._replay.begin()
         try:
             self._run_session()
         finally:
             drawn = self._replay.end()
+            self.is_in_session = False
+        self.session_count += 1
         if self._replay.max_ratio is not None and not drawn and not self._has_warned_of_no_samples:
             self._has_warned_of_no_samples = True
             _logger.warning(
@@ -364,6 +375,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         path.mkdir()
         state = {
             "added_at_last_session": self._added_at_last_session,
+            "session_count": self.session_count,
             "replay": self._replay.state_dict(),
             "schedulers": [scheduler.state_dict() for scheduler in self._schedulers],
         }
@@ -377,7 +389,8 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             ValueError: If the state has other embedded schedulers.
         """
         state = codec.load(path / "trainer")
-        _checks.state_keys(type(self).__name__, state, {"added_at_last_session", "replay", "schedulers"})
+        keys = {"added_at_last_session", "session_count", "replay", "schedulers"}
+        _checks.state_keys(type(self).__name__, state, keys)
         if len(state["schedulers"]) != len(self._schedulers):
             raise ValueError(
                 f"{type(self).__name__} has {len(self._schedulers)} embedded schedulers, its state {path} has "
@@ -386,4 +399,5 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         for scheduler, scheduler_state in zip(self._schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(scheduler_state)
         self._added_at_last_session = int(state["added_at_last_session"])
+        self.session_count = int(state["session_count"])
         self._replay.load_state_dict(state["replay"])

@@ -222,7 +222,7 @@ def test_the_size_of_a_saved_long_run_does_not_grow_with_it(clock, tmp_path):
         (SequentialBuffer(5), 5),
         (RandomReplacementBuffer(5, replace_probability=0.5), 10),
         (RandomReplacementBuffer(5, replace_probability=0.0), 5),
-        (DictRandomReplacementBuffer("a", 5, replace_probability=0.3), 17),
+        (DictRandomReplacementBuffer(["a"], 5, replace_probability=0.3), 17),
     ],
 )
 def test_the_queue_is_as_long_as_the_buffer_says(buffer, limit):
@@ -422,3 +422,49 @@ def test_a_buffer_that_cannot_draw_is_named_with_the_remedy(method, arguments):
     user = DataUser(SequentialBuffer(3))
     with pytest.raises(TypeError, match=rf"SequentialBuffer, which has no {method}\(\); .*TensorRingBuffer"):
         getattr(user, method)(*arguments)
+
+
+def test_drops_are_counted_on_after_a_load(tmp_path):
+    user = DataUser(FakeBuffer(max_queue_size=2))
+    for item in range(5):
+        user.collector.collect(item)
+    user.save_state(tmp_path / "user")
+    later = DataUser(FakeBuffer(max_queue_size=2))
+    later.load_state(tmp_path / "user")
+    assert later.collector.dropped == 3
+
+
+class Odd(FakeBuffer):
+    """Takes odd numbers only."""
+
+    def add(self, data):
+        if data % 2 == 0:
+            raise ValueError(f"even: {data}")
+        super().add(data)
+
+
+def test_items_that_are_refused_while_saved_are_raised_by_the_next_updates(tmp_path):
+    """The save has what is good, and training meets each refusal once."""
+    user = DataUser(Odd())
+    for item in range(1, 6):
+        user.collector.collect(item)
+    user.save_state(tmp_path / "user")
+    later = DataUser(Odd())
+    later.load_state(tmp_path / "user")
+    assert later.get_data() == [1, 3, 5]
+    for even in (2, 4):
+        with pytest.raises(ValueError, match=f"even: {even}"):
+            user.update()
+    assert user.get_data() == [1, 3, 5]
+    assert later.added == user.added == 3
+
+
+def test_a_save_after_a_refusal_forgets_none(tmp_path):
+    user = DataUser(Odd())
+    for i, item in enumerate((2, 4)):
+        user.collector.collect(item)
+        user.save_state(tmp_path / str(i))
+    for even in (2, 4):
+        with pytest.raises(ValueError, match=f"even: {even}"):
+            user.update()
+    user.update()

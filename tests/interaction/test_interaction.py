@@ -1,5 +1,7 @@
 """The loop: observe, decide, affect; and both parts hear of everything."""
 
+import contextlib
+
 import pytest
 
 from pamiq_sched import (
@@ -363,3 +365,126 @@ def test_what_becomes_of_missed_moments_is_up_to_the_maker(policy, moments):
         interaction.step()
     assert begun == moments
     assert interaction.adjustor.misses == 3
+
+
+# Going on from a save.
+
+
+def saved_and_loaded(interaction, make, folder):
+    """Save a clock and an interaction, load them into others that were made anew; return these."""
+    interaction.save_state(folder / "interaction")
+    clock = ManualClock(autojump=True)
+    later = make(clock)
+    clock.load_state_dict(interaction._clock.state_dict())
+    later.load_state(folder / "interaction")
+    later.setup()
+    return later
+
+
+def test_steps_are_counted_on(tmp_path):
+    def make(clock):
+        return Interaction(FakeAgent(), FakeEnvironment(), clock=clock)
+
+    interaction = make(ManualClock())
+    for _ in range(3):
+        interaction.step()
+    later = saved_and_loaded(interaction, make, tmp_path)
+    later.step()
+    assert later.steps == 4
+
+
+class StopsInTheWait:
+    """Shuts down at its n-th pause point, as a system that is saved in the middle of a pacing sleep."""
+
+    def __init__(self, n):
+        self.left = n
+
+    def __call__(self):
+        self.left -= 1
+        if self.left == 0:
+            raise ShutdownRequested
+
+    def is_requested(self):
+        return self.left == 1
+
+
+@pytest.mark.parametrize("stopped_in_the_wait", [True, False])
+def test_a_resumed_interaction_takes_each_step_at_the_moment_of_the_uninterrupted_one(
+    stopped_in_the_wait, tmp_path
+):
+    """What is left of a wait is waited for first, and no step is taken twice."""
+
+    def make(clock, moments=None):
+        decide = moments.append if moments is not None else (lambda _: None)
+        agent = FakeAgent(lambda _: decide(clock.perf_counter()))
+        return FixedIntervalInteraction.with_sleep_adjustor(agent, FakeEnvironment(), 0.1, clock=clock)
+
+    whole = []
+    interaction = make(ManualClock(autojump=True), whole)
+    interaction.setup()
+    for _ in range(8):
+        interaction.step()
+
+    moments = []
+    interaction = make(ManualClock(autojump=True), moments)
+    if stopped_in_the_wait:
+        interaction.attach_pause_point(StopsInTheWait(3))
+    interaction.setup()
+    with contextlib.suppress(ShutdownRequested):
+        for _ in range(3):
+            interaction.step()
+    later = saved_and_loaded(interaction, lambda clock: make(clock, moments), tmp_path)
+    assert later.steps == 3
+    for _ in range(5):
+        later.step()
+    assert moments == whole
+    assert later.adjustor.misses == 0
+
+
+def test_time_that_the_setup_takes_is_no_miss(tmp_path):
+    """A simulator takes its time to start; the steps that would have been are not caught up."""
+
+    def make(clock):
+        class Slow(FakeEnvironment):
+            def setup(self):
+                clock.advance(10.0)
+
+        return FixedIntervalInteraction.with_sleep_adjustor(
+            FakeAgent(), Slow(), 0.1, missed="catch_up", clock=clock
+        )
+
+    interaction = make(ManualClock(autojump=True))
+    interaction.setup()
+    interaction.step()
+    later = saved_and_loaded(interaction, make, tmp_path)
+    later.step()
+    later.step()
+    assert later.adjustor.misses == 0
+    assert later.adjustor.lateness.summary().longest == pytest.approx(0.0, abs=1e-9)
+
+
+def test_with_another_interval_the_grid_starts_anew(tmp_path):
+    def make(clock, interval=0.5):
+        return FixedIntervalInteraction.with_sleep_adjustor(FakeAgent(), FakeEnvironment(), interval, clock=clock)
+
+    interaction = make(ManualClock(autojump=True))
+    interaction.setup()
+    interaction.step()
+    later = saved_and_loaded(interaction, lambda clock: make(clock, 0.25), tmp_path)
+    later.step()
+    assert later.adjustor.clock.monotonic() == 0.75
+
+
+def test_an_interaction_that_is_paced_in_another_way_goes_on(tmp_path):
+    def make(clock):
+        return Interaction(FakeAgent(), FakeEnvironment(), clock=clock)
+
+    def make_paced(clock):
+        return FixedIntervalInteraction.with_sleep_adjustor(FakeAgent(), FakeEnvironment(), 0.5, clock=clock)
+
+    for i, (before, after) in enumerate([(make, make_paced), (make_paced, make)]):
+        (tmp_path / str(i)).mkdir()
+        interaction = before(ManualClock(autojump=True))
+        interaction.setup()
+        interaction.step()
+        assert saved_and_loaded(interaction, after, tmp_path / str(i)).steps == 1

@@ -147,8 +147,20 @@ def test_a_crashed_run_that_cannot_be_saved_still_raises_what_ended_it(parts, pr
     probe.raising("trainer.save_state", OSError("disk full"))
     with pytest.raises(ValueError, match="broken") as caught:
         launch(**parts.arguments())
-    assert any("could not be saved: OSError('disk full')" in note for note in caught.value.__notes__)
-    assert list(parts.states_dir.iterdir()) == []
+    assert any("trainers could not be saved: OSError('disk full')" in note for note in caught.value.__notes__)
+    [kept] = parts.states_dir.iterdir()
+    with pytest.raises(FileNotFoundError, match=r"has no trainers; trainers could not be saved: OSError"):
+        parts.system(saved_state_path=kept, allow_crashed_state=True).start()
+
+
+def test_the_traceback_is_kept_beside_the_state_of_a_crashed_run(parts, probe):
+    probe.raising("agent.step", ValueError("broken"))
+    with pytest.raises(ValueError, match="broken"):
+        launch(**parts.arguments())
+    [kept] = parts.states_dir.iterdir()
+    text = (kept / "traceback.txt").read_text()
+    assert text.startswith("Traceback (most recent call last):")
+    assert "ValueError: broken\nraised in the inference thread of the system" in text
 
 
 def test_an_error_in_the_save_condition_ends_the_system(parts):

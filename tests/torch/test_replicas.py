@@ -12,6 +12,7 @@ from torch import nn
 
 from pamiq_sched import ManualClock, Staleness, TorchInferenceModel, TorchTrainingModel
 from pamiq_sched.model import TrainingModelsDict
+from pamiq_sched.state import codec
 from pamiq_sched.testing import FakeTrainingModel
 
 SECONDS = 30  # until a thread that should go on is given up
@@ -111,7 +112,45 @@ def test_versions_count_on_after_a_load(tmp_path):
     TrainingModelsDict({"number": model}).save_state(tmp_path / "models")
     TrainingModelsDict({"number": later}).load_state(tmp_path / "models")
     assert later.inference_model() == {3.0}
-    assert later.inference_model.version == 4
+    assert later.inference_model.version == 3, "loading is no sync"
+
+
+def load_into_another(model, folder, **options):
+    TrainingModelsDict({"number": model}).save_state(folder / "models")
+    later = TorchTrainingModel(Number(), **options)
+    TrainingModelsDict({"number": later}).load_state(folder / "models")
+    return later
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_agents_go_on_with_what_they_acted_upon_though_training_was_ahead(dtype, tmp_path):
+    model = TorchTrainingModel(Number(), inference_dtype=dtype)
+    sync_to(model, 1.0)
+    model.model.fill(2.0)
+    later = load_into_another(model, tmp_path, inference_dtype=dtype)
+    assert (later.inference_model(), later()) == ({1.0}, {2.0})
+    later.sync()
+    assert (later.inference_model(), later.inference_model.version) == ({2.0}, 2)
+
+
+def test_what_agents_act_upon_is_not_saved_twice(tmp_path):
+    model = TorchTrainingModel(Number(), ema_decay=0.5)
+    sync_to(model, 1.0)
+    sync_to(model, 2.0)
+    assert model.inference_model() == {1.5}
+    model.save_state(tmp_path / "model")
+    assert codec.load(tmp_path / "model")["agents"] is None
+
+
+def test_a_replica_of_another_kind_gets_the_loaded_module(tmp_path, caplog):
+    model = TorchTrainingModel(Number(tensors=1, size=3))
+    sync_to(model, 1.0)
+    model.inference_model.replicas()[0].module.register_buffer("its own", torch.zeros(1))
+    TrainingModelsDict({"number": model}).save_state(tmp_path / "models")
+    later = TorchTrainingModel(Number(tensors=1, size=3))
+    TrainingModelsDict({"number": later}).load_state(tmp_path / "models")
+    assert later.inference_model() == {1.0}
+    assert "agents acted upon of another kind; they get the loaded module" in caplog.text
 
 
 # One replica.

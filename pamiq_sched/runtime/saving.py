@@ -1,0 +1,123 @@
+"""One save, on a thread of its own: it takes the state while the others stand still, and writes it while they run.
+
+So the control thread stays ready for orders however long a hook or the disk takes. What the save has come to is
+written by its own thread only, before each report; the control thread reads it after.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from pamiq_sched.runtime.threads import stack_of
+from pamiq_sched.state import StagedState, StatesKeeper, StateStore
+
+
+class Progress(IntEnum):
+    """How far a save has come."""
+
+    TAKING = 0
+    """Components are asked for their states; nothing else may run."""
+    WRITING = 1
+    """What they held is taken, and being written."""
+    TIDYING = 2
+    """It is on the disk and visible; the keeper removes old ones."""
+    OVER = 3
+    """It was done, or has failed."""
+
+
+class Save:
+    """Takes and writes one state.
+
+    Args:
+        store: Saves the components.
+        keeper: Is told of the new state, if there is one.
+        about: Returns what to note in the manifest; called before the components are asked.
+        report: Called with this save whenever it has come further.
+        errors: What ended the run, if it has crashed: the state is marked by it.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        keeper: StatesKeeper | None,
+        about: Callable[[], Mapping[str, Any]],
+        report: Callable[[Save], None],
+        errors: tuple[BaseException, ...] = (),
+    ) -> None:
+        self._store = store
+        self._keeper = keeper
+        self._about = about
+        self._report = report
+        self._crash = errors
+        self.is_of_crash = bool(errors)
+        # A daemon: neither a hook nor a disk that hangs keeps the process from ending.
+        self._thread = threading.Thread(target=self._main, name="pamiq-saving", daemon=True)
+        self.name = "saving"
+        self.progress = Progress.TAKING
+        self.path: Path | None = None
+        """Where the state is, once it is on the disk."""
+        self.unsaved: dict[str, str] = {}
+        """Components of a crashed run that could not be saved, and why."""
+        self.error: BaseException | None = None
+        """What the save has failed by; once there is a path, what the keeper has."""
+
+    def start(self) -> None:
+        """Start to take the state."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the end of the thread of a save that is over."""
+        self._thread.join()
+
+    def is_current(self) -> bool:
+        """Whether the caller is the thread of this save."""
+        return threading.current_thread() is self._thread
+
+    @property
+    def passes(self) -> int:
+        """What the watchdog sees of it."""
+        return int(self.progress)
+
+    def is_waiting(self) -> bool:
+        """Whether it waits for something to do: never."""
+        return False
+
+    def longest_rest(self) -> float:
+        """How many seconds it may rest by its own plan: none."""
+        return 0.0
+
+    def stack(self) -> str:
+        """Where the thread is now, as a traceback reads."""
+        return stack_of(self._thread)
+
+    def _main(self) -> None:
+        try:
+            staged = self._take()
+            self.unsaved = staged.manifest.failed
+            self._come_to(Progress.WRITING)
+            self.path = self._store.publish(staged)
+            del staged
+            self._come_to(Progress.TIDYING)
+            # That of a crashed run is for people to look at: it counts for none of those to be kept.
+            if self._keeper is not None and not self.is_of_crash:
+                self._keeper.append(self.path)
+                self._keeper.cleanup()
+        except BaseException as error:  # noqa: BLE001 - the control thread raises it
+            self.error = error
+        self._come_to(Progress.OVER)
+
+    def _take(self) -> StagedState:
+        about = dict(self._about())
+        if self._keeper is not None and not self.is_of_crash:
+            about.update(self._keeper.about())
+        text = "\n".join("".join(traceback.format_exception(error)) for error in self._crash)
+        return self._store.stage(crashed=self.is_of_crash, traceback=text, about=about)
+
+    def _come_to(self, progress: Progress) -> None:
+        self.progress = progress
+        self._report(self)

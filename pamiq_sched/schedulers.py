@@ -50,6 +50,8 @@ class Scheduler(ABC):
             callbacks = ()
         elif callable(callbacks):
             callbacks = (callbacks,)
+        elif not _checks.is_several(callbacks):
+            raise TypeError(f"callbacks must be one that can be called, or several, got {callbacks!r}")
         for callback in callbacks:
             self.register_callback(callback)
 
@@ -85,22 +87,23 @@ class Scheduler(ABC):
             BaseException: What a callback raised, after the others have run; a group if several did.
         """
         if self.is_available():
+            # All calls that are due are made, whatever the first of them raises: they were advanced past.
+            errors = ErrorCollector("several callbacks of a scheduler raised")
             for _ in range(self._advance()):
-                self._call()
+                self._call(errors)
+            errors.raise_collected()
 
     def _advance(self) -> int:
         """Move on to the next due moment before any callback runs; return how often to call."""
         return 1
 
-    def _call(self) -> None:
+    def _call(self, errors: ErrorCollector) -> None:
         # Over a snapshot, since callbacks may register and remove callbacks; one that an earlier callback has
         # just removed is gone.
-        errors = ErrorCollector("several callbacks of a scheduler raised")
         for callback in tuple(self._callbacks):
             if callback in self._callbacks:
                 with errors:
                     callback()
-        errors.raise_collected()
 
 
 class TimeIntervalScheduler(Scheduler):
@@ -119,7 +122,7 @@ class TimeIntervalScheduler(Scheduler):
 
     Raises:
         TypeError: If the interval is not a number or missing.
-        ValueError: If it is negative or not finite, or ``missed`` is unknown.
+        ValueError: If it is negative, not finite or below a nanosecond, or ``missed`` is unknown.
 
     Example:
         >>> from pamiq_sched import ManualClock
@@ -142,7 +145,7 @@ class TimeIntervalScheduler(Scheduler):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(callbacks)
-        self._interval = _checks.seconds(
+        self._interval = _checks.interval(
             "interval_seconds",
             _one_of(interval_seconds, interval, "interval_seconds"),
             zero=True,
@@ -184,7 +187,7 @@ class TimeIntervalScheduler(Scheduler):
         if source() < self._quiet_until:
             return
         super().update()
-        if not self._asks_first:
+        if not self._asks_first and self._interval:  # with 0 every update is due, of a paused clock too
             self._be_quiet()
 
     def _be_quiet(self) -> None:

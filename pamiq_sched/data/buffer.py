@@ -75,13 +75,14 @@ class DictBuffer(StateDictMixin, DataBuffer[Mapping[str, T], dict[str, list[T]]]
         rows: Where the items are kept.
 
     Raises:
-        ValueError: If there are no keys.
+        TypeError: If the keys are one string, or not strings.
+        ValueError: If there are no keys, or one is empty.
     """
 
     def __init__(self, keys: Iterable[str], rows: ListBuffer[dict[str, T]]) -> None:
         super().__init__(rows.max_queue_size)
         # In the given order, so that what is handed out and saved does not depend on hashing.
-        self._keys = tuple(dict.fromkeys(keys))
+        self._keys = _checks.names("keys", keys)
         if not self._keys:
             raise ValueError("a dict buffer needs at least one key, got none")
         self._rows = rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ class RandomReplacementBuffer(ListBuffer[T]):
             gone; gives the probability by :meth:`compute_replace_probability_from_expected_survival_length`.
 
     Raises:
+        TypeError: If a value is no number, or a count not whole.
         ValueError: If a value is out of range, or both ways of giving the probability are used.
 
     Example:
@@ -44,7 +46,7 @@ class RandomReplacementBuffer(ListBuffer[T]):
         replace_probability: float | None = None,
         expected_survival_length: int | None = None,
     ) -> None:
-        size = _checks.count("max_size", max_size, least=1, unit="item")
+        size = _checks.count("max_size", max_size, least=1, most=sys.maxsize, unit="item")
         if replace_probability is None:
             replace_probability = (
                 1.0
@@ -56,8 +58,7 @@ class RandomReplacementBuffer(ListBuffer[T]):
                 "replace_probability and expected_survival_length both set the probability, got "
                 f"{replace_probability!r} and {expected_survival_length!r}; give one of them"
             )
-        if isinstance(replace_probability, bool) or not 0.0 <= replace_probability <= 1.0:
-            raise ValueError(f"replace_probability must be from 0 to 1, got {replace_probability!r}")
+        replace_probability = _checks.real("replace_probability", replace_probability, least=0, most=1)
         # So many new items turn a full buffer over once, on average; none ever do at probability 0. Bounded,
         # for a queue of billions is none.
         turnover = size / replace_probability if replace_probability else size
@@ -83,8 +84,9 @@ class RandomReplacementBuffer(ListBuffer[T]):
 
         Source: the coupon collector's problem; Motwani & Raghavan, Randomized Algorithms, 3.6.
         """
-        size = _checks.count("max_size", max_size, least=1, unit="item")
-        length = _checks.count("expected_survival_length", survival_length, least=1, unit="item")
+        most = sys.maxsize
+        size = _checks.count("max_size", max_size, least=1, most=most, unit="item")
+        length = _checks.count("expected_survival_length", survival_length, least=1, most=most, unit="item")
         return min(1.0, size * (math.log(size) + EULER_MASCHERONI) / length)
 
     @property

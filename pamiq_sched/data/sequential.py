@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -32,7 +33,7 @@ class SequentialBuffer(ListBuffer[T]):
     """
 
     def __init__(self, max_size: int) -> None:
-        size = _checks.count("max_size", max_size, least=1, unit="item")
+        size = _checks.count("max_size", max_size, least=1, most=sys.maxsize, unit="item")
         super().__init__(size)
         self._items: deque[T] = deque(maxlen=size)
         self._max_size = size

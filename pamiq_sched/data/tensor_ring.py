@@ -9,6 +9,7 @@ the training thread.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class TensorRingBuffer(StateDictMixin, DataBuffer[Mapping[str, Any], dict[str, T
 
     Raises:
         ValueError: If a value is out of range, or memory cannot be pinned here.
-        TypeError: If a column is not a shape and a dtype.
+        TypeError: If a value is of a wrong type, or a column is not a shape and a dtype.
 
     Example:
         >>> buffer = TensorRingBuffer(1000, episode_end="done")
@@ -89,10 +90,13 @@ class TensorRingBuffer(StateDictMixin, DataBuffer[Mapping[str, Any], dict[str, T
         max_queue_size: int | None = None,
     ) -> None:
         super().__init__(max_queue_size)
-        self._max_size = _checks.count("max_size", max_size, least=1, unit="item")
-        self._episode_end = (episode_end,) if isinstance(episode_end, str) else tuple(episode_end)
-        self._device = torch.device("cpu" if device is None else device)
-        self._pin_memory = pin_memory
+        self._max_size = _checks.count("max_size", max_size, least=1, most=sys.maxsize, unit="item")
+        episode_end = (episode_end,) if isinstance(episode_end, str) else episode_end
+        self._episode_end = _checks.names("episode_end", episode_end)
+        self._device = _CPU if device is None else _checks.device("device", device)
+        self._pin_memory = _checks.flag("pin_memory", pin_memory)
+        if columns is not None and not isinstance(columns, Mapping):
+            raise TypeError(f"columns must map names to (shape, dtype), got {columns!r}")
         if pin_memory and self._device.type != "cpu":
             raise ValueError(
                 f"pin_memory is for columns on the CPU, got the device {str(self._device)!r}; leave one out"

@@ -32,7 +32,9 @@ class GymEnvironment(StateDictMixin, Environment[GymObs[ObsT], GymAction[ActT]],
         **gym_make_kwds: For ``gymnasium.make``, with an id.
 
     Raises:
-        TypeError: If there are keywords beside a ready environment.
+        TypeError: If it is neither, the seed is not a whole number, or there are keywords beside a ready
+            environment.
+        ValueError: If the seed is negative.
 
     Example:
         >>> environment = GymEnvironment("CartPole-v1", seed=0)
@@ -49,10 +51,12 @@ class GymEnvironment(StateDictMixin, Environment[GymObs[ObsT], GymAction[ActT]],
         self, env: gymnasium.Env[ObsT, ActT] | str, *, seed: int | None = None, **gym_make_kwds: Any
     ) -> None:
         super().__init__()
+        if not isinstance(env, str | gymnasium.Env):
+            raise TypeError(f"env must be a gymnasium.Env or the id of one, got {env!r}")
         if not isinstance(env, str) and gym_make_kwds:
             raise TypeError(f"keywords are for making an environment by its id, got {env!r} and {gym_make_kwds}")
         self.env: gymnasium.Env[ObsT, ActT] = gymnasium.make(env, **gym_make_kwds) if isinstance(env, str) else env
-        self._seed = seed
+        self._seed = None if seed is None else _checks.count("seed", seed)
         self._observation: GymObs[ObsT] | None = None
         self._loaded_generator: dict[str, Any] | None = None
 

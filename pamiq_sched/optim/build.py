@@ -33,6 +33,7 @@ from pamiq_sched.optim.timm import TimmScheduler, scheduler_classes
 Config: TypeAlias = Mapping[str, Any] | Iterable[Any] | str | Path
 """A mapping with a ``name`` (a dict, an OmegaConf DictConfig), a list of them, or the path of a YAML file."""
 
+T = TypeVar("T")
 FactoryT = TypeVar("FactoryT", bound=Callable[..., LRScheduler])
 
 _BOOKKEEPING = {"name", "schedule_target", "default_value"}
@@ -65,7 +66,7 @@ def build_optimizer(model_or_params: nn.Module | Iterable[Any], config: Config) 
         raise ValueError(_checks.unknown("optimizer", name, classes))
     _refuse_parameters(name, cls, node, {"params"})
     params = model_or_params.parameters() if isinstance(model_or_params, nn.Module) else model_or_params
-    return cast("Optimizer", cls(params, **node))
+    return cast("Optimizer", _made(name, node, lambda: cls(params, **node)))
 
 
 def build_scheduler(optimizer: Optimizer, config: Config) -> LRScheduler:
@@ -232,14 +233,20 @@ def _plan_factory(name: str, factory: Callable[..., LRScheduler], node: dict[str
     parameters = {key: _functions(value) if key in _FUNCTIONS else value for key, value in node.items()}
     # Where a schedule is comes from load_state_dict(), not from a last_epoch.
     _refuse_parameters(name, factory, parameters, {"optimizer", "schedule_target", "last_epoch"})
-    for key in {"step_size", "T_max"} & set(parameters) if factory.__module__ == lr_scheduler.__name__ else ():
-        _checks.real(f"{key} of {name}", parameters[key], above=0)  # torch divides by it
+    if factory.__module__ == lr_scheduler.__name__:
+        for key in {"step_size", "T_max"} & set(parameters):
+            _checks.real(f"{key} of {name}", parameters[key], above=0)  # torch divides by it
+        if factory is lr_scheduler.MultiStepLR:
+            for milestone in _items(f"milestones of {name}", parameters["milestones"]):
+                _checks.count(f"each of the milestones of {name}", milestone)
     if is_ours:
         return _Plan(
             name, lambda o, target: factory(o, schedule_target=target, **parameters), needs_stand_in=False
         )
     is_torch = factory.__module__.startswith("torch.") and factory is not ReduceLROnPlateau
-    return _Plan(name, lambda o, _target: factory(o, **parameters), is_torch=is_torch)
+    return _Plan(
+        name, lambda o, _target: _made(name, parameters, lambda: factory(o, **parameters)), is_torch=is_torch
+    )
 
 
 def _plan_timm(name: str, node: dict[str, Any]) -> _Plan:
@@ -248,7 +255,7 @@ def _plan_timm(name: str, node: dict[str, Any]) -> _Plan:
     if class_name not in classes:
         raise ValueError(_checks.unknown("scheduler", name, [f"timm_{known}" for known in classes]))
     _refuse_parameters(name, classes[class_name], node, {"optimizer"})
-    return _Plan(name, lambda o, _target: TimmScheduler(o, class_name, node))
+    return _Plan(name, lambda o, _target: _made(name, node, lambda: TimmScheduler(o, class_name, node)))
 
 
 def _plan_curve(name: str, node: dict[str, Any]) -> _Plan:
@@ -379,6 +386,40 @@ def _refuse_parameters(name: str, factory: Callable[..., Any], given: Mapping[st
     missing = [key for key, p in parameters.items() if p.default is p.empty and key not in given]
     if missing:
         raise TypeError(f"the config of {name} lacks {', '.join(map(repr, missing))}; it has {sorted(given)}")
+    if getattr(factory, "__module__", "").partition(".")[0] in {"torch", "timm"}:
+        for key in given:
+            _refuse_no_number(f"{key} of {name}", parameters[key], given[key])
+
+
+def _refuse_no_number(name: str, parameter: inspect.Parameter, value: object) -> None:
+    """Refuse what torch and timm take for a number, and trip over at some step or never: None, NaN, a string."""
+    default, annotation = parameter.default, parameter.annotation
+    if isinstance(value, torch.Tensor):
+        return  # as a learning rate may be
+    if isinstance(default, bool):
+        _checks.flag(name, value)
+    elif isinstance(default, tuple) and None not in default:
+        for element in _items(name, value):
+            _refuse_no_number(f"each of {name}", parameter.replace(default=None, annotation=float), element)
+    elif annotation in (int, float, "int", "float") or annotation == float | torch.Tensor:
+        _checks.real(name, value)
+
+
+def _items(name: str, value: object) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{name} must be a list, got {value!r}")
+    return value
+
+
+def _made(name: str, parameters: Mapping[str, Any], make: Callable[[], T]) -> T:
+    """Make something, and say of what where others only say what they do not like."""
+    try:
+        return make()
+    except (TypeError, ValueError, AssertionError) as error:  # timm asserts
+        kind = ValueError if isinstance(error, AssertionError) else type(error)
+        if kind not in {TypeError, ValueError}:
+            raise  # of its own kind, which says more
+        raise kind(f"{name} cannot be made with {dict(parameters)}: {str(error) or repr(error)}") from error
 
 
 def _subclasses(module: Any, base: type) -> dict[str, Any]:

@@ -7,6 +7,8 @@ return: its curve is the formula.
 
 from __future__ import annotations
 
+import sys
+
 from torch.optim import Optimizer
 
 from pamiq_sched import _checks
@@ -24,13 +26,14 @@ from pamiq_sched.optim.schedule import Schedule
 
 def _warmup(warmup_to_value: float, num_warmup_steps: int) -> Curve:
     peak = _checks.real("warmup_to_value", warmup_to_value)
-    return WarmupCurve(_checks.count("num_warmup_steps", num_warmup_steps), peak)
+    return WarmupCurve(_checks.count("num_warmup_steps", num_warmup_steps, most=sys.maxsize), peak)
 
 
 def _inverse_warmup(warmup_to_value: float, num_warmup_steps: int, warmup_multiplier: float) -> Curve:
     peak = _checks.real("warmup_to_value", warmup_to_value)
     multiplier = _checks.real("warmup_multiplier", warmup_multiplier)
-    return InverseWarmupCurve(_checks.count("num_warmup_steps", num_warmup_steps), peak, multiplier)
+    steps = _checks.count("num_warmup_steps", num_warmup_steps, most=sys.maxsize)
+    return InverseWarmupCurve(steps, peak, multiplier)
 
 
 def _annealing(num_warmup_steps: int, num_training_steps: int) -> int:
@@ -40,6 +43,7 @@ def _annealing(num_warmup_steps: int, num_training_steps: int) -> int:
             "num_training_steps",
             num_training_steps,
             least=num_warmup_steps,
+            most=sys.maxsize,
             remedy="it counts the warmup too; for no annealing use constant_with_warmup",
         )
         - num_warmup_steps

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pamiq_sched import _checks
+from pamiq_sched.clock import LARGEST_TIME_SCALE
 from pamiq_sched.state import StatesKeeper
+
+MOST_TORCH_THREADS = 1024
+"""More than any machine has cores; beyond a limit of its own torch would fail in the thread."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +79,42 @@ class LaunchConfig:
     """Whether to leave what is there at the start out of garbage collections (``gc.freeze``), which hold every
     thread up: with torch loaded, one that looks at everything takes 0.1 s or more."""
 
+    @classmethod
+    def of(cls, config: Mapping[str, Any] | LaunchConfig | None) -> LaunchConfig:
+        """Return a config as itself, or made of its fields by name.
+
+        Raises:
+            TypeError: Naming a field that there is not, or a value of a wrong type.
+            ValueError: Naming the field and the value that is out of range.
+        """
+        if isinstance(config, LaunchConfig):
+            return config
+        if config is not None and not isinstance(config, Mapping):
+            raise TypeError(f"config must be a LaunchConfig or map names of its fields to values, got {config!r}")
+        known = cls.__dataclass_fields__
+        for name in config or ():
+            if name not in known:
+                raise TypeError(_checks.unknown("field of LaunchConfig", str(name), known))
+        return cls(**(config or {}))
+
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        for name in ("states_dir", "saved_state_path"):
-            value = getattr(self, name)
-            if not isinstance(value, str | Path) and not (name == "saved_state_path" and value is None):
-                raise TypeError(f"{name} must be a path, got {value!r}")
-            if value == "":
-                raise ValueError(f"{name} must be a path, got ''; for the current directory, give '.'")
+        _checks.path("states_dir", self.states_dir)
+        if self.saved_state_path is not None:
+            _checks.path("saved_state_path", self.saved_state_path)
         self._check_name_format()
         for name in ("allow_crashed_state", "fall_back_to_older_state", "freeze_garbage"):
-            if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            _checks.flag(name, getattr(self, name))
         if self.save_state_condition is not None and not callable(self.save_state_condition):
             raise TypeError(f"save_state_condition must be callable, got {self.save_state_condition!r}")
         if self.states_keeper is not None and not isinstance(self.states_keeper, StatesKeeper):
             raise TypeError(f"states_keeper must be a StatesKeeper, got {self.states_keeper!r}")
-        for name in (
-            "timeout_for_all_threads_pause",
-            "shutdown_timeout",
-            "watchdog_deadline",
-            "log_tick_time_statistics_interval",
-        ):
-            _checks.seconds(name, getattr(self, name), infinite=name != "log_tick_time_statistics_interval")
+        for name in ("timeout_for_all_threads_pause", "shutdown_timeout", "watchdog_deadline"):
+            _checks.seconds(name, getattr(self, name), infinite=True)
+        _checks.interval("log_tick_time_statistics_interval", self.log_tick_time_statistics_interval)
         _checks.seconds("session_end_timeout", self.session_end_timeout, zero=True, infinite=True)
         _checks.seconds("max_uptime", self.max_uptime, infinite=True, remedy="for no limit, use infinity")
-        _checks.seconds("time_scale", self.time_scale)
+        _checks.real("time_scale", self.time_scale, above=0, most=LARGEST_TIME_SCALE)
         if self.switch_interval is not None:
             remedy = "it is in seconds; to leave it as it is, give None"
             _checks.real("switch_interval", self.switch_interval, least=1e-6, most=1, remedy=remedy)
@@ -107,7 +122,7 @@ class LaunchConfig:
         _checks.count("web_api_command_queue_size", self.web_api_command_queue_size, least=1)
         for name in ("inference_torch_threads", "training_torch_threads"):
             if getattr(self, name) is not None:
-                _checks.count(name, getattr(self, name), least=1)
+                _checks.count(name, getattr(self, name), least=1, most=MOST_TORCH_THREADS)
         if self.web_api_address is not None:
             raise ValueError(
                 f"web_api_address must be None, got {self.web_api_address!r}; "

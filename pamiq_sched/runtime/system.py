@@ -80,7 +80,7 @@ class System:
         clock: Clock | None = None,
         files: FileSystem | None = None,
     ) -> None:
-        self._config = config if isinstance(config, LaunchConfig) else LaunchConfig(**(config or {}))
+        self._config = LaunchConfig.of(config)
         if not isinstance(interaction, Interaction):
             raise TypeError(f"interaction must be an Interaction, got {interaction!r}")
         _check_values("models", models, TrainingModel)

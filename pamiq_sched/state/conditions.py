@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatch
@@ -180,9 +181,9 @@ class LatestStatesKeeper(StatesKeeper):
     """
 
     def __init__(self, states_dir: str | Path, max_keep: int, state_name_pattern: str = "*.state") -> None:
-        self._states_dir = Path(states_dir)
+        self._states_dir = _checks.path("states_dir", states_dir)
         self._max_keep = _checks.count("max_keep", max_keep, least=1, remedy="to keep all, use no keeper")
-        self._pattern = state_name_pattern
+        self._pattern = _checked_pattern(state_name_pattern)
 
     @override
     def select_removal_states(self) -> Iterable[Path]:
@@ -224,12 +225,12 @@ class BestStatesKeeper(StatesKeeper):
     ) -> None:
         if not callable(metric):
             raise TypeError(f"metric must be callable and return a number, got {metric!r}")
-        self._states_dir = Path(states_dir)
+        self._states_dir = _checks.path("states_dir", states_dir)
         self._metric = metric
         self._max_keep = _checks.count("max_keep", max_keep, least=1)
         self._sign = 1.0 if _checks.choice("mode", mode, ("max", "min")) == "max" else -1.0
         self._keep_latest = _checks.count("keep_latest", keep_latest, least=1)
-        self._pattern = state_name_pattern
+        self._pattern = _checked_pattern(state_name_pattern)
 
     @override
     def about(self) -> Mapping[str, Any]:
@@ -247,4 +248,14 @@ class BestStatesKeeper(StatesKeeper):
 
     def _rank(self, manifest: Manifest) -> tuple[float, int]:
         metric = manifest.about.get("metric")
-        return self._sign * metric if isinstance(metric, int | float) else -math.inf, manifest.number
+        if isinstance(metric, int | float) and abs(metric) <= sys.float_info.max:
+            return self._sign * metric, manifest.number
+        return -math.inf, manifest.number
+
+
+def _checked_pattern(pattern: object) -> str:
+    if not isinstance(pattern, str):
+        raise TypeError(f"state_name_pattern must be a string, got {pattern!r}")
+    if not pattern:
+        raise ValueError("state_name_pattern must match names, got ''; for all states, give '*'")
+    return pattern

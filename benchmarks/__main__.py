@@ -22,6 +22,7 @@ FIGURES = {
     "schedule_step": "schedule_step",
     "inference_latency": "inference_latency",
     "save_gap": "save_gap",
+    "save_load": "save_load",
     "sample": "sample",
     "wake_up": "wake_up",
     "runtime_cost": "runtime_cost",

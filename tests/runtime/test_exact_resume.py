@@ -63,6 +63,7 @@ class Actor(Agent):
 
     def on_inference_models_attached(self):
         self.policy = self.get_inference_model("policy")
+        self.averaged = self.get_inference_model("averaged")
 
     def on_data_collectors_attached(self):
         self.collectors = [self.get_data_collector(name) for name in ("list", "sample", "ring")]
@@ -74,7 +75,7 @@ class Actor(Agent):
             self.on_end()
             return
         self.acts += 1
-        action = self.policy(observation) + random.gauss(0.0, 0.1)
+        action = self.policy(observation) + self.averaged(observation) + random.gauss(0.0, 0.1)
         self.world.move(action)
         items = (self.acts, float(observation[0])), observation.numpy(), {"x": observation, "y": action}
         for collector, item in zip(self.collectors, items, strict=True):
@@ -105,9 +106,11 @@ class Learner(TorchTrainer):
 
     def on_training_models_attached(self):
         self.policy = self.get_torch_training_model("policy")
+        self.averaged = self.get_torch_training_model("averaged")
 
     def create_optimizers(self):
-        return {"adam": torch.optim.AdamW(self.policy.model.parameters(), lr=1e-2)}
+        parameters = [*self.policy.model.parameters(), *self.averaged.model.parameters()]
+        return {"adam": torch.optim.AdamW(parameters, lr=1e-2)}
 
     def create_schedules(self):
         adam = self.optimizers["adam"]
@@ -120,7 +123,8 @@ class Learner(TorchTrainer):
         for _ in range(3):
             batch = self.ring.sample(8)
             noise = random.random() + float(np.random.random())
-            loss = (self.policy(batch["x"]) - batch["y"] + noise * 1e-3).square().mean()
+            answer = self.policy(batch["x"]) + self.averaged(batch["x"])
+            loss = (answer - batch["y"] + noise * 1e-3).square().mean()
             loss = loss + 1e-3 * len(self.list.get_data()) + 1e-3 * float(np.mean(self.sample.get_data()))
             self.optimizers["adam"].zero_grad()
             loss.backward()
@@ -146,6 +150,10 @@ class Learner(TorchTrainer):
         self.notes, self.updates, self.sessions_done = state["notes"], state["updates"], state["done"]
 
 
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 3))
+
+
 def make(states: Path, **config) -> System:
     """Make all components anew, as another process would."""
     random.seed(7)
@@ -154,10 +162,12 @@ def make(states: Path, **config) -> System:
     clock = ManualClock()
     world, learner = World(clock), Learner(clock)
     actor = Actor(world, learner)
-    network = nn.Sequential(nn.Linear(3, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 3))
     system = System(
         Interaction(actor, world, clock=clock),
-        models={"policy": TorchTrainingModel(network, ema_decay=0.9, clock=clock)},
+        models={
+            "policy": TorchTrainingModel(network(), clock=clock),
+            "averaged": TorchTrainingModel(network(), ema_decay=0.9, clock=clock),
+        },
         buffers={
             "ring": TensorRingBuffer(64),
             "list": SequentialBuffer(50),

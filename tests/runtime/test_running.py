@@ -69,7 +69,9 @@ def test_every_field_has_its_wrong_values_tested():
 
 
 def test_an_unknown_field_is_refused(parts):
-    with pytest.raises(TypeError, match="there is no field of LaunchConfig 'max_uptme'; did you mean 'max_uptime'"):
+    with pytest.raises(
+        TypeError, match="there is no field of LaunchConfig 'max_uptme'; did you mean 'max_uptime'"
+    ):
         launch(**parts.arguments(max_uptme=3))
 
 

@@ -1,8 +1,8 @@
-"""What saving and loading a state of 100 MB takes, by itself: a model of 25 million float32 parameters, no threads.
+"""What saving and loading a state of 100 MB takes, by itself: a model of 25 million parameters, no threads.
 
-Ours writes, hashes and flushes everything at a save, and at a load reads all of it once more to verify it first. The
-peer's writes by ``torch.save`` and flushes nothing. Beside both: the same bytes written in one go and flushed, and
-hashed.
+Ours writes, hashes and flushes everything at a save, and at a load reads all of it once more to verify it first.
+The peer's writes by ``torch.save`` and flushes nothing. Beside both: as many bytes written in one go and flushed,
+and hashed.
 """
 
 from __future__ import annotations

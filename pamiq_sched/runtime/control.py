@@ -238,13 +238,11 @@ class ControlThread:
         while not self._is_stopping:
             # Everything that is there is noted before one command is carried out: what ends the system comes
             # ahead of commands that wait.
-            command = self._next_command()
-            if command is None:
+            if self._next_command() is None:
                 self._take_note(self._receive(self._patience()))
             for _ in range(self._mailbox.qsize()):  # and no more: a clock that never rests sends news for ever
                 self._take_note(self._receive(0.0))
-            if command is None:
-                command = self._next_command()
+            command = self._next_command()
             if command is not None and not self._is_stopping:
                 self._deferred.remove(command)
                 self._carry_out(command)
@@ -510,7 +508,9 @@ class ControlThread:
             TimeoutError: If a component or the keeper hangs.
         """
         self._await(save, Progress.WRITING)
-        while Progress.TAKING < save.progress < Progress.TIDYING:
+        if save.progress is Progress.WRITING:
+            _logger.info("the shutdown waits for a state that is being written")
+        while save.progress is Progress.WRITING:
             self._take_note(self._receive(LONGEST_WAIT))
         if save.progress is Progress.TIDYING:
             self._await(save, Progress.OVER)

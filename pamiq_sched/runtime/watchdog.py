@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pamiq_sched.runtime.threads import LEAST_WAIT
+
 _logger = logging.getLogger(__name__)
 
 LOOKS_PER_DEADLINE = 4
@@ -50,7 +52,7 @@ class Watchdog:
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
-        self.seconds_between_looks = deadline / LOOKS_PER_DEADLINE
+        self.seconds_between_looks = max(deadline / LOOKS_PER_DEADLINE, LEAST_WAIT)
         """How often to call :meth:`look`."""
         self._sights: list[tuple[Watched, _Sight]] = []
         self._looks_at = math.inf

@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # What generates the pages of schedules. timm, below, comes without torchvision, which its schedulers do not need.
 PAGES := "griffelib>=2.0" "latex2mathml>=3.77"
-DEV := $(PAGES) "accelerate>=1.0" "hypothesis>=6.100" "lightning>=2.4" "mypy>=1.13" "pytest>=8.3" \
+DEV := $(PAGES) "accelerate>=1.0" "greenlet>=3.0" "hypothesis>=6.100" "lightning>=2.4" "mypy>=1.13" "pytest>=8.3" \
 	"pytest-timeout>=2.3" "pytest-xdist>=3.6" "ruff>=0.8" "torchrl>=0.13" "transformers>=4.46"
 
 .PHONY: demo test lint types stress bench docs clean
@@ -25,8 +25,7 @@ types: $(VENV)/.dev
 
 stress: $(VENV)/.torchrl
 	$(RUN) -m pytest tests/data/test_torchrl.py
-	$(RUN) -m pytest tests/optim -m stress --timeout 900 --numprocesses 2 $(ARGS)
-	$(RUN) -m pytest tests -m stress --timeout 900 --ignore tests/optim $(ARGS)
+	$(RUN) -m pytest tests -m stress --timeout 900 --numprocesses 2 --dist worksteal $(ARGS)
 
 bench: $(VENV)/.demo
 	$(RUN) -m benchmarks $(ARGS)

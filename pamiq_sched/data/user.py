@@ -196,6 +196,8 @@ class DataUser(PersistentStateMixin, Generic[R]):
             except BaseException as error:  # noqa: BLE001 - it is for the training thread, not for whoever saves
                 _logger.warning("the buffer %r refused an item, which is not saved: %r", self._name, error)
                 refusals.append(error)
+                if not self._waiting:
+                    break
         self._refusals = refusals
         path.mkdir()
         self._buffer.save_state(path / "buffer")

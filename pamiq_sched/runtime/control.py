@@ -390,7 +390,8 @@ class ControlThread:
             return
         self.state = SystemStatus.SAVING
         save = self._start_save(command, partial(self._fail_save, command))
-        self._await(save, Progress.WRITING)
+        if not self._await(save, Progress.WRITING):
+            save.give_up()  # before anything runs again
         self.state = SystemStatus.PAUSED
         if not was_paused:
             self._resume()
@@ -434,29 +435,35 @@ class ControlThread:
             self._config.session_end_timeout,
         )
 
-    def _await(self, save: Save, progress: Progress) -> None:
-        """Wait until a save has come so far; once the system is to stop, no longer than for the threads."""
+    def _await(self, save: Save, progress: Progress) -> bool:
+        """Wait until a save has come so far; once the system is to stop, no longer than for the threads.
+
+        Returns:
+            Whether it has.
+        """
         deadline = math.inf
         while save.progress < progress:
             if self._is_stopping and deadline == math.inf:
                 deadline = time.monotonic() + self._config.shutdown_timeout
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                return
+                return False
             self._take_note(self._receive(min(remaining, self._watchdog.seconds_between_looks, LONGEST_WAIT)))
             self.stuck = self._watchdog.look()
         self.stuck = {}
+        return True
 
     def _note_progress(self, save: Save) -> None:
         """Tell whoever asked for a save what it has come to; does nothing the second time."""
         if save is not self._save or self.state is SystemStatus.SAVING:  # first the threads run again
             return
+        progress = save.progress  # read before what the save writes before it
         if save.path is not None and self.last_saved != save.path and not save.is_of_crash:
             self.last_saved = save.path
             _logger.info("saved the state %s", save.path)
             if self._save_command is not None:
                 self._save_command.outcome.set_result(save.path)
-        if save.progress is not Progress.OVER:
+        if progress is not Progress.OVER or save.is_given_up:
             return
         save.join()
         self._save = None
@@ -507,21 +514,22 @@ class ControlThread:
         Raises:
             TimeoutError: If a component or the keeper hangs.
         """
-        self._await(save, Progress.WRITING)
-        if save.progress is Progress.WRITING:
-            _logger.info("the shutdown waits for a state that is being written")
-        while save.progress is Progress.WRITING:
-            self._take_note(self._receive(LONGEST_WAIT))
-        if save.progress is Progress.TIDYING:
-            self._await(save, Progress.OVER)
-        self._note_progress(save)
-        if save.progress is Progress.OVER:
-            return
+        if not save.is_given_up and not self._await(save, Progress.WRITING):
+            save.give_up()
+        if not save.is_given_up:
+            if save.progress is Progress.WRITING:
+                _logger.info("the shutdown waits for a state that is being written")
+            while save.progress is Progress.WRITING:
+                self._take_note(self._receive(LONGEST_WAIT))
+            is_over = self._await(save, Progress.OVER)
+            self._note_progress(save)
+            if is_over:
+                return
         error = TimeoutError(
-            f"{'the keeper of states' if save.path else 'components'} must be done with a save within "
+            f"{'components' if save.is_given_up else 'the keeper of states'} must be done with a save within "
             f"{self._config.shutdown_timeout} s of a shutdown; given up. The saving thread is at\n{save.stack()}"
         )
-        if save.path is None and self._save_command is not None:
+        if save.is_given_up and self._save_command is not None:
             _fail(self._save_command, error)
         raise error
 
@@ -557,11 +565,9 @@ class ControlThread:
         if not crash:
             self._errors.errors.extend(unsaved)
             return
-        if save.path is None:
-            note = f"the state of the crashed run could not be saved: {unsaved}"
-        else:
-            lacking = "".join(f"; {name} could not be saved: {why}" for name, why in save.unsaved.items())
-            note = f"the state of the crashed run is in {save.path}{lacking}"
+        outcome = f"could not be saved: {unsaved}" if save.path is None else f"is in {save.path}"
+        lacking = "".join(f"; {name} could not be saved: {why}" for name, why in save.unsaved.items())
+        note = f"the state of the crashed run {outcome}{lacking}"
         _logger.error(note)
         crash[0].add_note(note)
 

@@ -58,6 +58,9 @@ class Save:
         # A daemon: neither a hook nor a disk that hangs keeps the process from ending.
         self._thread = threading.Thread(target=self._main, name="pamiq-saving", daemon=True)
         self.name = "saving"
+        # Guards the step from taking to writing: either it is made, or the save is given up.
+        self._lock = threading.Lock()
+        self.is_given_up = False
         self.progress = Progress.TAKING
         self.path: Path | None = None
         """Where the state is, once it is on the disk."""
@@ -95,11 +98,27 @@ class Save:
         """Where the thread is now, as a traceback reads."""
         return stack_of(self._thread)
 
+    def give_up(self) -> bool:
+        """Give the save up, unless all components have handed over what they hold; from now on that may change.
+
+        Returns:
+            Whether it is given up.
+        """
+        with self._lock:
+            self.is_given_up = self.progress is Progress.TAKING
+        return self.is_given_up
+
     def _main(self) -> None:
         try:
             staged = self._take()
             self.unsaved = staged.manifest.failed
-            self._come_to(Progress.WRITING)
+            with self._lock:
+                if not self.is_given_up:
+                    self.progress = Progress.WRITING
+            if self.is_given_up:
+                self._store.discard(staged)
+                raise TimeoutError("given up, for it took too long")
+            self._report(self)
             self.path = self._store.publish(staged)
             del staged
             self._come_to(Progress.TIDYING)

@@ -193,13 +193,23 @@ class StateStore:
             target = self._free_path(staged.name)
             with naming(target):
                 self.files.rename(staged.directory, target)
+            try:
+                self._sync(self.states_dir)
+            except BaseException:
+                with suppress(OSError):
+                    # What is not reported must not be the latest state.
+                    self.files.rename(target, staged.directory)
+                raise
         except BaseException:
-            self._give_up(staged.directory, staged.lock)
+            self.discard(staged)
             raise
         os.close(staged.lock)
         self._last_number = manifest.number
-        self._sync(self.states_dir)
         return target
+
+    def discard(self, staged: StagedState) -> None:
+        """Remove a staged state that is not to be published; what cannot be removed now is a leftover."""
+        self._give_up(staged.directory, staged.lock)
 
     def _complete(self, staged: StagedState, records: Mapping[Path, FileRecord]) -> Manifest:
         """Return the manifest with its number and all that is there; what is not durable yet becomes so."""

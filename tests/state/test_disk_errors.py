@@ -57,8 +57,8 @@ def fail_at_each_operation(states_dir: Path, errors: list[int], *, for_good: boo
             return n - 1
         assert raised.errno == error
         assert str(states_dir) in str(raised), f"{raised} does not name a path"
-        # Once it is whole and has its name, it may as well stay, though it was not reported.
-        renamed = "rename" in disk.operations and disk.failed[0] == "fsync_directory"
+        # Once it has its name, a disk that refuses everything does not let it be taken back.
+        renamed = for_good and not only and "rename" in disk.operations and disk.failed[0] == "fsync_directory"
         expected = [number + 1] if renamed else [number]
         assert [newest_value(states_dir)] == expected, f"failed at {disk.operations[-1]}, {n}"
         if not (renamed or for_good):
@@ -99,9 +99,8 @@ def test_an_error_in_the_first_save_of_all_leaves_nothing(quick_path):
         if raised is None:
             break
         assert str(quick_path) in str(raised)
-        whole = disk.failed == ["fsync_directory"] and "rename" in disk.operations
-        assert newest_value(states_dir) == (1 if whole else None)
-        assert len(os.listdir(states_dir)) == whole
+        assert newest_value(states_dir) is None
+        assert not states_dir.exists() or os.listdir(states_dir) == []
     assert n > 40
 
 

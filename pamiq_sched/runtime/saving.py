@@ -13,7 +13,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from pamiq_sched.runtime.threads import stack_of
+from typing_extensions import override
+
+from pamiq_sched.runtime.threads import OwnThread
 from pamiq_sched.state import StagedState, StatesKeeper, StateStore
 
 
@@ -30,7 +32,7 @@ class Progress(IntEnum):
     """It was done, or has failed."""
 
 
-class Save:
+class Save(OwnThread):
     """Takes and writes one state.
 
     Args:
@@ -49,15 +51,13 @@ class Save:
         report: Callable[[Save], None],
         errors: tuple[BaseException, ...] = (),
     ) -> None:
+        super().__init__("saving")
         self._store = store
         self._keeper = keeper
         self._about = about
         self._report = report
         self._crash = errors
         self.is_of_crash = bool(errors)
-        # A daemon: neither a hook nor a disk that hangs keeps the process from ending.
-        self._thread = threading.Thread(target=self._main, name="pamiq-saving", daemon=True)
-        self.name = "saving"
         # Guards the step from taking to writing: either it is made, or the save is given up.
         self._lock = threading.Lock()
         self.is_given_up = False
@@ -69,34 +69,11 @@ class Save:
         self.error: BaseException | None = None
         """What the save has failed by; once there is a path, what the keeper has."""
 
-    def start(self) -> None:
-        """Start to take the state."""
-        self._thread.start()
-
-    def join(self) -> None:
-        """Wait for the end of the thread of a save that is over."""
-        self._thread.join()
-
-    def is_current(self) -> bool:
-        """Whether the caller is the thread of this save."""
-        return threading.current_thread() is self._thread
-
     @property
+    @override
     def passes(self) -> int:
-        """What the watchdog sees of it."""
+        """How far it has come."""
         return int(self.progress)
-
-    def is_waiting(self) -> bool:
-        """Whether it waits for something to do: never."""
-        return False
-
-    def longest_rest(self) -> float:
-        """How many seconds it may rest by its own plan: none."""
-        return 0.0
-
-    def stack(self) -> str:
-        """Where the thread is now, as a traceback reads."""
-        return stack_of(self._thread)
 
     def give_up(self) -> bool:
         """Give the save up, unless all components have handed over what they hold; from now on that may change.
@@ -108,6 +85,7 @@ class Save:
             self.is_given_up = self.progress is Progress.TAKING
         return self.is_given_up
 
+    @override
     def _main(self) -> None:
         try:
             staged = self._take()

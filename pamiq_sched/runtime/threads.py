@@ -46,13 +46,54 @@ def machine_seconds(clock: Clock, agent_seconds: float, longest: float = LONGEST
     return min(max(span, LEAST_WAIT), longest)
 
 
-def stack_of(thread: threading.Thread) -> str:
-    """Where a thread is now, as a traceback reads."""
-    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - there is no public way
-    return "".join(traceback.format_stack(frame)) if frame else "  (not running)\n"
+class OwnThread(ABC):
+    """A thread of the system's own, which can be looked at.
+
+    Args:
+        name: What it does.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        # A daemon, so that user code that never returns, or a disk, cannot keep the process from ending.
+        self._thread = threading.Thread(target=self._main, name=f"pamiq-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Start working."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the end of a thread that has reported it."""
+        self._thread.join()
+
+    def is_current(self) -> bool:
+        """Whether the caller is this thread."""
+        return threading.current_thread() is self._thread
+
+    def stack(self) -> str:
+        """Where the thread is now, as a traceback reads."""
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - there is no public way
+        return "".join(traceback.format_stack(frame)) if frame else "  (not running)\n"
+
+    @property
+    @abstractmethod
+    def passes(self) -> int:
+        """How often it has come by, by which the watchdog sees that it lives; any thread."""
+
+    def is_waiting(self) -> bool:
+        """Whether it waits for something to do, and so need not come by; any thread."""
+        return False
+
+    def longest_rest(self) -> float:
+        """How many seconds it may rest between two of its steps by its own plan; any thread."""
+        return 0.0
+
+    @abstractmethod
+    def _main(self) -> None:
+        """What it does, to its end."""
 
 
-class WorkerThread(ABC):
+class WorkerThread(OwnThread):
     """A thread that works until it is told to stop.
 
     Args:
@@ -73,7 +114,7 @@ class WorkerThread(ABC):
         report_end: Callable[[WorkerThread], None],
         torch_threads: int,
     ) -> None:
-        self.name = name
+        super().__init__(name)
         self.pause_point = ThreadPausePoint(
             controller, hooks.on_paused, hooks.on_resumed, lambda number: acknowledge(self, number)
         )
@@ -81,38 +122,14 @@ class WorkerThread(ABC):
         """What was raised; complete when the end is reported."""
         self._report_end = report_end
         self._torch_threads = torch_threads
-        # A daemon, so that user code that never returns cannot keep the process from ending.
-        self._thread = threading.Thread(target=self._main, name=f"pamiq-{name}", daemon=True)
-
-    def start(self) -> None:
-        """Start working."""
-        self._thread.start()
-
-    def join(self) -> None:
-        """Wait for the end of a thread that has reported it."""
-        self._thread.join()
-
-    def is_current(self) -> bool:
-        """Whether the caller is this thread."""
-        return threading.current_thread() is self._thread
-
-    def stack(self) -> str:
-        """Where the thread is now, as a traceback reads."""
-        return stack_of(self._thread)
 
     @property
+    @override
     def passes(self) -> int:
         """How often it came by its pause points; any thread."""
         return self.pause_point.passes
 
-    def is_waiting(self) -> bool:
-        """Whether it waits for something to do, and so need not come by; any thread."""
-        return False
-
-    def longest_rest(self) -> float:
-        """How many seconds it may rest between two of its steps by its own plan; any thread."""
-        return 0.0
-
+    @override
     def _main(self) -> None:
         self.pause_point.own()
         collector = ErrorCollector(f"several errors in the {self.name} thread")

@@ -7,37 +7,17 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
-from pamiq_sched.runtime.threads import LEAST_WAIT
+from pamiq_sched.runtime.threads import LEAST_WAIT, OwnThread
 
 _logger = logging.getLogger(__name__)
 
 LOOKS_PER_DEADLINE = 4
 
 
-class Watched(Protocol):
-    """Who has to come by."""
-
-    name: str
-
-    @property
-    def passes(self) -> int:
-        """How often it has come by."""
-
-    def is_waiting(self) -> bool:
-        """Whether it waits for something to do, and so need not come by."""
-
-    def longest_rest(self) -> float:
-        """How many seconds it may rest by its own plan."""
-
-    def stack(self) -> str:
-        """Where it is now, as a traceback reads."""
-
-
 @dataclass
 class _Sight:
-    """When somebody was last seen to have come by."""
+    """When a thread was last seen to have come by."""
 
     passes: int
     at: float
@@ -54,11 +34,11 @@ class Watchdog:
         self._deadline = deadline
         self.seconds_between_looks = max(deadline / LOOKS_PER_DEADLINE, LEAST_WAIT)
         """How often to call :meth:`look`."""
-        self._sights: list[tuple[Watched, _Sight]] = []
+        self._sights: list[tuple[OwnThread, _Sight]] = []
         self._looks_at = math.inf
         self._stuck: dict[str, str] = {}
 
-    def watch(self, threads: Iterable[Watched]) -> None:
+    def watch(self, threads: Iterable[OwnThread]) -> None:
         """Watch these from now on, and no others."""
         now = time.monotonic()
         self._sights = [(thread, _Sight(thread.passes, now)) for thread in threads]

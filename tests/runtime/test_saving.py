@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -240,42 +241,51 @@ def test_a_session_that_takes_too_long_is_stopped_at_its_next_pause_point(parts,
     caplog.set_level(logging.INFO)
     saved = threading.Event()
     probe.on("trainer.save_state", saved.set)
-    probe.on("trainer.step", lambda: None if saved.is_set() else next(lag))
-    lag = iter(lambda: threading.Event().wait(0.01), None)
 
-    class Endless(Trainer):
+    class Long(Trainer):
         def train(self):
-            probe("endless.train")
+            probe("long.train")
             while not saved.is_set():
                 self.step_completed()
 
     arguments = parts.arguments(session_end_timeout=0.02)
-    arguments["trainers"]["endless"] = Endless()
+    arguments["trainers"]["long"] = Long()
     with System(**arguments) as system:
-        probe.wait_for("endless.train")
+        probe.wait_for("long.train")
         path = system.save_state()
-    assert manifest_of(path).about["cut_sessions"] == ["endless"]
+    assert manifest_of(path).about["cut_sessions"] == ["long"]
     assert "took longer than session_end_timeout=0.02" in caplog.text
 
     arguments = parts.arguments(saved_state_path=path)
-    arguments["trainers"]["endless"] = Endless()
+    arguments["trainers"]["long"] = Long()
     with System(**arguments) as system:
-        assert "the rest of a session of endless" in system.status().not_restored
+        assert "the rest of a session of long" in system.status().not_restored
+
+
+class Endless(Trainer):
+    """Comes to the end of its session when the system does."""
+
+    def __init__(self):
+        super().__init__()
+        self.reached = threading.Event()
+
+    def train(self):
+        self.reached.set()
+        while True:
+            self.pause_point()
+
+
+@contextmanager
+def in_an_endless_session(parts):
+    arguments = parts.arguments(session_end_timeout=3600.0)
+    trainer = arguments["trainers"]["endless"] = Endless()
+    with System(**arguments) as system:
+        assert trainer.reached.wait(30.0)
+        yield system
 
 
 def test_a_pause_that_is_asked_for_meanwhile_is_not_held_up(parts, probe):
-    reached = threading.Event()
-
-    class Endless(Trainer):
-        def train(self):
-            reached.set()
-            while True:
-                self.pause_point()
-
-    arguments = parts.arguments(session_end_timeout=3600.0)
-    arguments["trainers"]["endless"] = Endless()
-    with System(**arguments) as system:
-        assert reached.wait(30.0)
+    with in_an_endless_session(parts) as system:
         saving, outcome = in_thread(system.save_state)
         step_on(probe)
         system.pause()
@@ -285,18 +295,7 @@ def test_a_pause_that_is_asked_for_meanwhile_is_not_held_up(parts, probe):
 
 
 def test_a_shutdown_that_comes_meanwhile_gives_the_save_up(parts, probe):
-    reached = threading.Event()
-
-    class Endless(Trainer):
-        def train(self):
-            reached.set()
-            while True:
-                self.pause_point()
-
-    arguments = parts.arguments(session_end_timeout=3600.0)
-    arguments["trainers"]["endless"] = Endless()
-    with System(**arguments) as system:
-        assert reached.wait(30.0)
+    with in_an_endless_session(parts) as system:
         saving, outcome = in_thread(system.save_state)
         step_on(probe)
     saving.join(30.0)

@@ -276,7 +276,7 @@ class StateStore:
 
     def _load_all_or_none(self, path: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="pamiq-sched-") as folder:
-            held: dict[str, deque[codec.Write] | None] = {}
+            held: dict[str, deque[codec.Write] | Exception] = {}
             for name, component in self._components.items():
                 held[name] = _hold(component, Path(folder, name))
                 try:
@@ -287,10 +287,12 @@ class StateStore:
                         self._put_back(changed, writes, Path(folder, changed), error)
                     raise
 
-    def _put_back(self, name: str, writes: deque[codec.Write] | None, path: Path, cause: BaseException) -> None:
+    def _put_back(
+        self, name: str, writes: deque[codec.Write] | Exception, path: Path, cause: BaseException
+    ) -> None:
         try:
-            if writes is None:
-                raise RuntimeError("it could not be saved before")
+            if isinstance(writes, Exception):
+                raise writes
             for write in writes:
                 write(FileSystem())
             self._components[name].load_state(path)
@@ -375,14 +377,13 @@ def _lock(directory: Path) -> int | None:
     return descriptor
 
 
-def _hold(component: PersistentStateMixin, path: Path) -> deque[codec.Write] | None:
-    """Take what a component holds; None if it cannot be saved now."""
+def _hold(component: PersistentStateMixin, path: Path) -> deque[codec.Write] | Exception:
+    """Take what a component holds, or the reason for which it cannot be saved now."""
     try:
         with codec.deferring() as writes:
             component.save_state(path)
-    except Exception:
-        _logger.debug("what %s held before a load could not be saved", path.name, exc_info=True)
-        return None
+    except Exception as error:  # noqa: BLE001 - it matters only if the load is refused
+        return error
     return writes
 
 

@@ -396,5 +396,5 @@ def test_a_part_that_cannot_be_put_back_is_named_beside_what_was_refused(tmp_pat
         store.load_state(path)
     (where, note) = caught.value.__notes__
     assert where.startswith("raised while refusing was loaded")
-    assert note.startswith("refusing was not put back to what it held before")
+    assert note == "refusing was not put back to what it held before: RuntimeError('not now'); make it anew"
     assert {part.value for name, part in store._components.items() if name != "refusing"} == {-1}

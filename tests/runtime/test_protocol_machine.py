@@ -225,4 +225,4 @@ def test_any_short_sequence():
 
 @pytest.mark.stress
 def test_any_long_sequence():
-    run(examples=60, steps=30)
+    run(examples=40, steps=25)

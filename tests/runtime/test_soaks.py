@@ -15,6 +15,7 @@ import threading
 import time
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +145,17 @@ def count_of_tasks() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
+@pytest.fixture
+def no_logs() -> Iterator[None]:
+    """Kept log records keep what they are about: the error that ended a run, and so its frames and its system."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="counts by /proc")
-def test_50_launches_leave_nothing_in_the_process(parts, monkeypatch):
+def test_50_launches_leave_nothing_in_the_process(parts, no_logs):
     """Called, signalled, crashed, paused at the end, refused: none keeps a thread, a descriptor or a handler."""
-    # Kept log records keep what they are about: the error that ended a run, and so its frames and its system.
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
     for run in LAUNCHES:  # what is made once: caches, pools of torch, lazy imports
         run(parts)
     before, tasks = belongings(), count_of_tasks()

@@ -14,7 +14,7 @@ demo: $(VENV)/.demo
 	$(RUN) samples/cartpole_dqn.py $(ARGS)
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest -m "not stress" $(ARGS)
+	$(RUN) -m pytest -m "not stress" --numprocesses 2 $(ARGS)
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

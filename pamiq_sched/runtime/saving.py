@@ -15,6 +15,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from pamiq_sched.runtime.budget import core_count, limit_torch_threads
 from pamiq_sched.runtime.threads import OwnThread
 from pamiq_sched.state import StagedState, StatesKeeper, StateStore
 
@@ -87,6 +88,7 @@ class Save(OwnThread):
 
     @override
     def _main(self) -> None:
+        limit_torch_threads(core_count())  # while the others stand still, copies may use every core
         try:
             staged = self._take()
             self.unsaved = staged.manifest.failed

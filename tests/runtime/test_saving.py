@@ -25,6 +25,7 @@ from pamiq_sched import (
     Trainer,
     launch,
 )
+from pamiq_sched.runtime.budget import core_count
 from pamiq_sched.testing import FakeAgent, FakeEnvironment, FakeTrainingModel
 
 
@@ -213,6 +214,19 @@ def test_a_hook_that_is_saved_cannot_wait_for_another_save(parts, probe):
     with pytest.raises(RuntimeError, match="a thread of the system cannot save: it would wait for itself"), system:
         probe.wait_for("trainer.sync_models")
         system.save_state()
+
+
+def test_components_are_copied_with_every_core_while_the_others_stand_still(parts, probe):
+    import torch
+
+    seen = []
+    probe.on("trainer.save_state", lambda: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    with parts.system() as system:
+        probe.wait_for("trainer.sync_models")
+        system.save_state()
+    assert seen == [core_count()] * 2
+    assert torch.get_num_threads() == before
 
 
 # Sessions are saved whole.

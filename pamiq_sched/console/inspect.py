@@ -50,6 +50,7 @@ def inspect(
     """
     from pamiq_sched.state import inspection  # noqa: PLC0415 - loads numpy, which --help does not need
     from pamiq_sched.state.comparison import compare_states  # noqa: PLC0415
+    from pamiq_sched.state.manifest import is_state  # noqa: PLC0415
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name may have what the encoding lacks
@@ -60,7 +61,7 @@ def inspect(
             is_well = comparison.are_equal
             document: Any = asdict(comparison) | {"are_equal": is_well}
             lines = _comparison(comparison, math.inf if every else FEW)
-        elif inspection.is_state(state):
+        elif is_state(state):
             _refuse({"--all": every}, "is about comparing; give two states, or leave it out")
             saved = inspection.inspect_state(state, numbers=tensors)
             is_well = saved.verifies

@@ -88,8 +88,8 @@ class Save(OwnThread):
 
     @override
     def _main(self) -> None:
-        limit_torch_threads(core_count())  # while the others stand still, copies may use every core
         try:
+            limit_torch_threads(core_count())  # while the others stand still, copies may use every core
             staged = self._take()
             self.unsaved = staged.manifest.failed
             with self._lock:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pamiq_sched.state.files import FileSystem, read_file
-from pamiq_sched.state.manifest import CHECKSUM, MANIFEST, TRACEBACK, Manifest, owner_of, walk
+from pamiq_sched.state.manifest import TRACEBACK, Manifest, is_state, no_state, owner_of, walk
 from pamiq_sched.state.store import REMOVING, STAGING
 from pamiq_sched.state.structure import ARRAYS, Node, OpenedValue, leaves, node, open_value, value_names
 from pamiq_sched.state.table_reader import StoredTensor, values
@@ -140,11 +140,6 @@ class SavedStates:
     """Directories of saves that are under way, or were interrupted."""
 
 
-def is_state(path: Path) -> bool:
-    """Whether a directory is, or was, a state."""
-    return os.path.lexists(path / MANIFEST) or os.path.lexists(path / CHECKSUM)
-
-
 def inspect_state(path: str | Path, *, numbers: bool = False) -> SavedState:
     """Describe a state; every file is read to verify it.
 
@@ -169,9 +164,7 @@ def inspect_state(path: str | Path, *, numbers: bool = False) -> SavedState:
     """
     path, files = Path(path), FileSystem()
     if not is_state(path):
-        raise FileNotFoundError(
-            f"{path} is not a saved state: it has no {MANIFEST}; give the directory that save_state() returned"
-        )
+        raise no_state(path)
     there, problems = sizes_in(path)
     manifest, differences = _verified(path, files, contents=True)
     problems += differences

@@ -95,9 +95,7 @@ class Manifest:
         """
         file = path / MANIFEST
         if not os.path.lexists(file):
-            raise FileNotFoundError(
-                f"{path} is not a saved state: it has no {MANIFEST}; give the directory that save_state() returned"
-            )
+            raise no_state(path)
         try:
             text = _read_small(files, file)
             document = json.loads(text)
@@ -176,6 +174,18 @@ class Manifest:
             return "the traceback"
         owner = owner_of(name, self.components)
         return f"component {owner!r}" if owner else "no component"
+
+
+def is_state(path: Path) -> bool:
+    """Whether a directory is, or was, a state."""
+    return os.path.lexists(path / MANIFEST) or os.path.lexists(path / CHECKSUM)
+
+
+def no_state(path: Path) -> FileNotFoundError:
+    """Return the error for a directory that is no state."""
+    return FileNotFoundError(
+        f"{path} is not a saved state: it has no {MANIFEST}; give the directory that save_state() returned"
+    )
 
 
 def owner_of(file: str, components: Iterable[str]) -> str:
@@ -263,9 +273,7 @@ def newest(
     unreadable = [
         path
         for path in _visible_directories(states_dir)
-        if path not in states
-        and (os.path.lexists(path / MANIFEST) or os.path.lexists(path / CHECKSUM))
-        and path.stat().st_mtime_ns >= last
+        if path not in states and is_state(path) and path.stat().st_mtime_ns >= last
     ]
     for path in (*unreadable, *reversed(whole)):
         try:

@@ -5,16 +5,18 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # What generates the pages of schedules. timm, below, comes without torchvision, which its schedulers do not need.
 PAGES := "griffelib>=2.0" "latex2mathml>=3.77"
-DEV := $(PAGES) "accelerate>=1.0" "greenlet>=3.0" "hypothesis>=6.100" "lightning>=2.4" "mypy>=1.13" "pytest>=8.3" \
-	"pytest-timeout>=2.3" "pytest-xdist>=3.6" "ruff>=0.8" "torchrl>=0.13" "transformers>=4.46"
+DEV := $(PAGES) "accelerate>=1.0" "greenlet>=3.0" "hypothesis>=6.100" "lightning>=2.4" "mypy>=1.13" \
+	"openapi-spec-validator>=0.7" "pytest>=8.3" "pytest-timeout>=2.3" "pytest-xdist>=3.6" "ruff>=0.8" "torchrl>=0.13" \
+	"transformers>=4.46"
 
-.PHONY: demo test lint types stress bench docs clean
+.PHONY: demo test lint types e2e stress bench docs clean
 
+# make demo WEB=1 serves the dashboard as well.
 demo: $(VENV)/.demo
-	$(RUN) samples/cartpole_dqn.py $(ARGS)
+	$(RUN) samples/cartpole_dqn.py $(if $(WEB),--web) $(ARGS)
 
 test: $(VENV)/.dev
-	$(RUN) -m pytest -m "not stress" --numprocesses 2 $(ARGS)
+	$(RUN) -m pytest -m "not stress" --ignore tests/e2e --numprocesses 2 $(ARGS)
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .
@@ -23,9 +25,12 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(RUN) -m mypy
 
+e2e: $(VENV)/.e2e
+	$(RUN) -m pytest tests/e2e -m e2e $(ARGS)
+
 stress: $(VENV)/.torchrl
 	$(RUN) -m pytest tests/data/test_torchrl.py
-	$(RUN) -m pytest tests -m stress --timeout 900 --numprocesses 2 --dist worksteal $(ARGS)
+	$(RUN) -m pytest tests --ignore tests/e2e -m stress --timeout 900 --numprocesses 2 --dist worksteal $(ARGS)
 
 bench: $(VENV)/.demo
 	$(RUN) -m benchmarks $(ARGS)
@@ -42,12 +47,19 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable ".[gym,plot,console,config]"
+	$(PIP) --editable ".[gym,plot,console,config,web,tensorboard]"
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) $(DEV)
 	$(PIP) --no-deps "timm>=1.0"
+	@touch $@
+
+# The browser is Debian's: Playwright's own comes from no package registry.
+$(VENV)/.e2e: $(VENV)/.dev
+	$(PIP) "axe-playwright-python>=0.1.4" "playwright>=1.49"
+	@command -v chromium > /dev/null || { apt-get -q update && apt-get -qy install --no-install-recommends chromium; } \
+		|| { echo "make e2e needs Chromium: install Debian's package chromium"; exit 1; }
 	@touch $@
 
 # No wheel of TorchRL suits every torch. Where its compiled part cannot be built, the tests that need it are skipped.

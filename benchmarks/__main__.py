@@ -26,6 +26,8 @@ FIGURES = {
     "sample": "sample",
     "wake_up": "wake_up",
     "runtime_cost": "runtime_cost",
+    "logging_cost": "logging_cost",
+    "web_load": "web_load",
     "scale": "scale",
 }
 ON_REQUEST = ("scale", "demo")

@@ -58,7 +58,7 @@ def measure(library: str) -> Numbers:
     turns: dict[str, list[Numbers]] = {kind.key: [] for kind in KINDS}
     with running(
         library,
-        at_fixed_intervals(library, 0.01, _agent(library, calls)),
+        at_fixed_intervals(library, 0.01, asking_agent(library, calls)),
         models={"network": torch_parts.TorchTrainingModel(learning.network())},
         buffers={"items": replay.filled_buffer(library, learning.WIDTHS)},
         trainers={"learner": learning.trainer(library, load)},
@@ -67,7 +67,7 @@ def measure(library: str) -> Numbers:
             for _ in range(ROUNDS):
                 for kind in KINDS:
                     load.hold() if kind.load is None else load.go(**kind.load)
-                    turns[kind.key].append(_turn(calls, load))
+                    turns[kind.key].append(turn(calls, load))
         finally:
             load.go()  # a trainer that waits could not be stopped
     return {
@@ -97,7 +97,8 @@ def rows(ours: Numbers, peer: Numbers) -> list[Row]:
     return table
 
 
-def _agent(library: str, calls: list[Span]) -> Any:
+def asking_agent(library: str, calls: list[Span]) -> Any:
+    """Make an agent that times each of its inferences."""
     core: Any = importlib.import_module(library)
     import torch
 
@@ -115,7 +116,8 @@ def _agent(library: str, calls: list[Span]) -> Any:
     return Asking()
 
 
-def _turn(calls: list[Span], load: learning.Load) -> Numbers:
+def turn(calls: list[Span], load: learning.Load) -> Numbers:
+    """Let a few seconds pass, and return what they were like."""
     time.sleep(SETTLING)
     first, steps = len(calls), load.steps
     time.sleep(SECONDS)

@@ -68,6 +68,10 @@ if TYPE_CHECKING:
     from pamiq_sched.metrics import (
         Durations as Durations,
         DurationWindow as DurationWindow,
+        JsonLinesSink as JsonLinesSink,
+        MetricsSink as MetricsSink,
+        TensorBoardSink as TensorBoardSink,
+        read_json_lines as read_json_lines,
     )
     from pamiq_sched.model import (
         InferenceModel as InferenceModel,
@@ -199,7 +203,14 @@ _NAMES = {
         "SleepIntervalAdjustor",
     ],
     "lifecycle": ["InteractionEventMixin", "PersistentStateMixin", "ShutdownRequested", "ThreadEventMixin"],
-    "metrics": ["DurationWindow", "Durations"],
+    "metrics": [
+        "DurationWindow",
+        "Durations",
+        "JsonLinesSink",
+        "MetricsSink",
+        "TensorBoardSink",
+        "read_json_lines",
+    ],
     "model": ["InferenceModel", "InferenceModelsDict", "Staleness", "TrainingModel", "TrainingModelsDict"],
     "optim": [
         "ConstantCurve",

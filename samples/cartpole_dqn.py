@@ -2,7 +2,8 @@
 
 Double Q-learning from nothing: the agent acts in the inference thread, what it sees goes to a replay buffer, the
 trainer learns in the training thread, new weights go back. A controller thread pauses the run twice and saves it
-once; then the run is ended, and one made afresh goes on from that save.
+once; then the run is ended, and one made afresh goes on from that save. Numbers go to TensorBoard and to a file;
+with ``--web`` a dashboard shows them live, and lets you pause, save and end the run yourself.
 
 The trainer makes one update for every few new transitions, however fast the machine is: what the agent learns
 depends on how much it has seen, not on the load of the moment.
@@ -11,6 +12,7 @@ depends on how much it has seen, not on the load of the moment.
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 import threading
 import time
@@ -26,9 +28,11 @@ from typing_extensions import override
 from pamiq_sched import (
     FixedIntervalInteraction,
     GymEnvironment,
+    JsonLinesSink,
     LatestStatesKeeper,
     LaunchConfig,
     System,
+    TensorBoardSink,
     TensorRingBuffer,
     TorchTrainingModel,
 )
@@ -63,6 +67,10 @@ class Demo:
     target: float
     """The mean return at which to end."""
     out: Path
+    web: tuple[str, int] | None = None
+    """Where to serve the dashboard."""
+    token: str = field(default_factory=secrets.token_urlsafe)
+    """Of both systems, so that a browser that watches the first may watch the second."""
     settings: Settings = field(default_factory=Settings)
     started: float = field(default_factory=time.monotonic)
     pauses: list[tuple[float, float]] = field(default_factory=list)
@@ -96,6 +104,12 @@ class Demo:
                 states_keeper=LatestStatesKeeper(states, max_keep=3),
                 saved_state_path=saved,
                 training_torch_threads=1,  # so small a network gains nothing from more
+                web_api_address=self.web,
+                web_api_token=self.token,
+                metrics_sinks=[
+                    JsonLinesSink(self.out / "metrics.jsonl"),
+                    TensorBoardSink(self.out / "tensorboard"),
+                ],
             ),
         )
         return Run(system, agent, trainer)
@@ -205,8 +219,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/cartpole"), help="for saves and picture (%(default)s)"
     )
+    parser.add_argument("--web", action="store_true", help="serve a dashboard on this machine")
+    parser.add_argument("--port", type=int, default=8391, help="of the dashboard (%(default)s)")
     chosen = parser.parse_args(arguments)
-    demo = Demo(chosen.seed, chosen.seconds, chosen.target, chosen.out)
+    web = ("127.0.0.1", chosen.port) if chosen.web else None
+    demo = Demo(chosen.seed, chosen.seconds, chosen.target, chosen.out, web)
 
     with Display() as display:
         run = demo.build()
@@ -216,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         demo.carry_out(demo.learn_on, run, display)
     print(demo.result(run))
     picture = plot(demo.history(run), demo.out / "cartpole_dqn.png")
-    print(f"see {picture}")
+    print(f"see {picture}; also `pamiq-sched report {demo.out}`, `tensorboard --logdir {demo.out}`")
     if run.has_reached(LEARNED):
         return 0
     print(

@@ -144,6 +144,8 @@ class DQNAgent(GymAgent[Observation, int], TorchAgent[GymObs[Observation], GymAc
             while self._recent:
                 self._collect_oldest(obs, terminated)
             self.episodes.append(Episode(self._seconds(), self._return, self.epsilon))
+            self.log("return", self._return)
+            self.log("epsilon", self.epsilon)
         return self._choose(obs)
 
     def _collect_oldest(self, obs: Observation, terminated: bool) -> None:
@@ -250,6 +252,7 @@ class DQNTrainer(TorchTrainer):
             future.clamp_(max=1 / (1 - self._settings.gamma))
         values = self._network(batch["observation"]).gather(1, batch["action"][:, None]).squeeze(1)
         loss = nn.functional.smooth_l1_loss(values, batch["reward"] + batch["discount"] * future)
+        self.log("loss", loss)
         self.optimizers["adamw"].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # as torch ships it
         for norm, parameters, _ in get_param_groups_regrouped_by_key(self.optimizers["adamw"], "gradient_clip"):
@@ -278,6 +281,7 @@ class DQNTrainer(TorchTrainer):
             alive &= ~(terminated | truncated)
         environments.close()
         self.evaluations.append((self._seconds(), float(returns.mean())))
+        self.log("evaluation", returns.mean())
 
     @override
     def save_state(self, path: Path) -> None:

@@ -14,14 +14,14 @@ import pamiq_sched
 ROOT = Path(pamiq_sched.__file__).parent
 
 FLOORS = [
-    ["_checks", "_lazy"],
+    ["_checks", "_lazy", "_text"],
     ["clock", "lifecycle", "optim.curves"],
     ["time", "schedulers", "state", "model", "metrics"],
     ["data"],
     ["interaction", "trainer", "optim"],
-    ["torch"],
+    ["torch", "web"],
     ["runtime"],
-    ["gym", "testing"],
+    ["gym", "report", "testing"],
     ["console"],
     ["__main__"],
 ]

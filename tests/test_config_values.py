@@ -75,8 +75,11 @@ LaunchConfig
   timeout_for_all_threads_pause                   T    T  T   T    V  V ok     ok  V   ok  ok    V
   max_attempts_to_pause_all_threads               T    T  T   T    V  V T      T   T   T   T     ok
   max_uptime                                      T    T  T   T    V  V ok     ok  V   ok  ok    V
-  web_api_address                                 ok   V  V   V    V  V V      V   V   V   V     V
+  web_api_address                                 ok   T  T   T    T  T T      T   T   T   T     T
   web_api_command_queue_size                      T    T  T   T    V  V T      T   T   T   T     ok
+  web_api_token                                   T    V  V   ok   T  T T      T   T   T   T     T
+  metrics_sinks                                   T    T  T   T    T  T T      T   T   T   T     T
+  metrics_interval                                T    T  T   T    V  V V      ok  V   V   V     V
   log_tick_time_statistics_interval               T    T  T   T    V  V V      ok  V   V   ok    V
   time_scale                                      T    T  T   T    V  V ok     ok  V   V   V     V
   allow_crashed_state                             T    T  T   ok   T  T T      T   T   T   T     T

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 class Failure(Exception):  # noqa: N818 - what a command meets with, not an error in it
     """What keeps a command from doing what it was asked to; its text is for whoever called it."""
 
+    exit_code = 1
+    """What the process ends with."""
+
     @classmethod
     def of(cls, error: Exception) -> Failure:
         """Return an error of any kind in one line."""
@@ -33,30 +36,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Those behind the command's name; what the process was called with by default.
 
     Returns:
-        The exit status: 0, or 1 if it failed, or 2 if it was called in a way that it does not know.
+        The exit status: 0; 1 if it failed; 2 if it was called in a way that it does not know; 3 if it reached no
+        system; 130 if it was interrupted.
     """
     try:
         import typer  # noqa: PLC0415 - an extra
     except ImportError:
         sys.stderr.write("error: the command line needs typer: pip install 'pamiq-sched[console]'\n")
         return 1
-    from pamiq_sched.console.inspect import inspect  # noqa: PLC0415 - needs typer
-    from pamiq_sched.console.preview import preview  # noqa: PLC0415 - likewise
+    # All of them need typer.
+    from pamiq_sched.console import control  # noqa: PLC0415
+    from pamiq_sched.console.inspect import inspect  # noqa: PLC0415
+    from pamiq_sched.console.preview import preview  # noqa: PLC0415
+    from pamiq_sched.console.report import report  # noqa: PLC0415
 
     app = typer.Typer(
         name="pamiq-sched",
         help="Agents that learn while they act.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
     )
+    for command in (control.status, control.pause, control.resume, control.save, control.shutdown):
+        app.command()(command)
+    app.command()(control.watch)
+    app.command()(control.console)
     app.command()(inspect)
     app.command()(preview)
+    app.command()(report)
     try:
         app(arguments, prog_name="pamiq-sched")
     except Failure as failure:
         sys.stderr.write(f"error: {failure}\n")
-        return 1
+        return failure.exit_code
     except SystemExit as end:  # which is how it always ends
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pamiq_sched._text import finite, printable
 from pamiq_sched.console import Failure
 
 if TYPE_CHECKING:
@@ -77,10 +78,10 @@ def inspect(
     except (OSError, ValueError) as error:
         raise Failure.of(error) from error
     if as_json:
-        typer.echo(json.dumps(_as_json(document), indent=1, default=str))
+        typer.echo(json.dumps(finite(document, str), indent=1, default=str))
     else:
         for line, colour in lines:
-            typer.echo(_plain(line) if colour is None else typer.style(_plain(line), fg=colour))
+            typer.echo(printable(line) if colour is None else typer.style(printable(line), fg=colour))
     raise typer.Exit(0 if is_well else 1)
 
 
@@ -332,20 +333,6 @@ def _hanging(start: str, text: str) -> list[str]:
 
 def _plainly(lines: Iterable[str]) -> Lines:
     return ((line, None) for line in lines)
-
-
-def _plain(line: str) -> str:
-    """Return a line without what would steer a terminal: a state may be anybody's."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-
-
-def _as_json(value: Any) -> Any:
-    """Return a value that any reader of JSON takes: not finite numbers become strings."""
-    if isinstance(value, Mapping):
-        return {str(key): _as_json(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_as_json(part) for part in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _refuse(options: Mapping[str, bool], why: str) -> None:

@@ -25,13 +25,14 @@ from pamiq_sched.lifecycle import (
     not_attached,
     save_parts,
 )
+from pamiq_sched.metrics.journal import Journal, LoggingMixin
 from pamiq_sched.model import InferenceModel, InferenceModelsDict
 
 ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
 
 
-class Agent(ABC, InteractionEventMixin, PersistentStateMixin, ThreadEventMixin, Generic[ObsT, ActT]):
+class Agent(ABC, InteractionEventMixin, LoggingMixin, PersistentStateMixin, ThreadEventMixin, Generic[ObsT, ActT]):
     """Decides on an action for each observation.
 
     Args:
@@ -94,6 +95,13 @@ class Agent(ABC, InteractionEventMixin, PersistentStateMixin, ThreadEventMixin, 
         if self._data_collectors is None:
             raise RuntimeError(not_attached("data collectors", "on_data_collectors_attached"))
         return self._data_collectors.acquire(name)
+
+    @override
+    def attach_journal(self, journal: Journal) -> None:
+        """Take where numbers are logged to, and hand on to each child a place of its own."""
+        super().attach_journal(journal)
+        for name, agent in self._agents.items():
+            agent.attach_journal(journal.child(name))
 
     @override
     def setup(self) -> None:

@@ -24,7 +24,8 @@ from pamiq_sched.lifecycle import (
     load_parts,
     save_parts,
 )
-from pamiq_sched.metrics import DurationWindow
+from pamiq_sched.metrics.durations import DurationWindow
+from pamiq_sched.metrics.journal import Journal, Steps
 from pamiq_sched.state import codec
 
 ObsT = TypeVar("ObsT")
@@ -65,6 +66,7 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
         self.steps = 0
         """Steps taken, in all runs that were continued."""
         self._clock = system_clock() if clock is None else clock
+        self._logged_steps = Steps()  # the agent's; of nobody until there is a journal
 
     def step(self) -> None:
         """Observe, decide, affect; count the step and the time that it took, unless one of them raised."""
@@ -74,10 +76,21 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
         action = self.agent.step(observation)
         self.environment.affect(action)
         self.step_times.add(clock.perf_counter() - start)
+        self.count_step()
+
+    def count_step(self) -> None:
+        """Count a step that is over; a ``step()`` that is written anew may leave that to the runtime."""
         self.steps += 1
+        self._logged_steps.count = self.steps
 
     def attach_pause_point(self, pause_point: PausePoint) -> None:
         """Take the place where a long step may be stopped; the runtime calls this before it starts."""
+
+    def attach_journal(self, journal: Journal) -> None:
+        """Let the agent log to there, by the steps taken here; the runtime calls this before it starts."""
+        self._logged_steps = journal.steps
+        self._logged_steps.count = self.steps
+        self.agent.attach_journal(journal)
 
     @override
     def setup(self) -> None:

@@ -253,7 +253,7 @@ def _name(schedule: LRScheduler) -> str:
     return name_at(schedule.optimizer, LR)
 
 
-def _targets(schedule: LRScheduler) -> tuple[str, set[int]]:
+def targets(schedule: LRScheduler) -> tuple[str, set[int]]:
     """What a schedule moves, and in which param groups."""
     if isinstance(schedule, Schedule):
         return name_at(schedule.optimizer, schedule.address), set(schedule.indices)
@@ -262,14 +262,14 @@ def _targets(schedule: LRScheduler) -> tuple[str, set[int]]:
 
 def _moves_momentum(schedule: LRScheduler) -> bool:
     """Whether it is a OneCycleLR or CyclicLR of the learning rate that moves the momentum along with it."""
-    return bool(getattr(schedule, "cycle_momentum", False)) and _targets(schedule)[0] == "lr"
+    return bool(getattr(schedule, "cycle_momentum", False)) and targets(schedule)[0] == "lr"
 
 
 def _refuse_collisions(members: list[LRScheduler]) -> None:
     for index, one in enumerate(members):
-        target, groups = _targets(one)
+        target, groups = targets(one)
         for other in members[index + 1 :]:
-            other_target, other_groups = _targets(other)
+            other_target, other_groups = targets(other)
             if target == other_target and groups & other_groups:
                 raise RuntimeError(
                     f"two schedules move {target!r} of param groups {sorted(groups & other_groups)}, and only "
@@ -281,10 +281,10 @@ def _refuse_collisions(members: list[LRScheduler]) -> None:
                 )
         if _moves_momentum(one):
             for other in members:
-                if Address.parse(_targets(other)[0]).key in {"betas", "momentum"}:
+                if Address.parse(targets(other)[0]).key in {"betas", "momentum"}:
                     raise RuntimeError(
                         f"the {type(one).__name__} of 'lr' moves the momentum as well, and so does the schedule "
-                        f"of {_targets(other)[0]!r}; make it with cycle_momentum=False"
+                        f"of {targets(other)[0]!r}; make it with cycle_momentum=False"
                     )
 
 

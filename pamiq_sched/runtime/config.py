@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,11 @@ from typing import Any
 
 from pamiq_sched import _checks
 from pamiq_sched.clock import LARGEST_TIME_SCALE
+from pamiq_sched.metrics.points import MetricsSink
 from pamiq_sched.state import StatesKeeper
+
+LEAST_TOKEN = 16
+"""Characters of a token; shorter ones are found by trying."""
 
 MOST_TORCH_THREADS = 1024
 """More than any machine has cores; beyond a limit of its own torch would fail in the thread."""
@@ -51,9 +56,19 @@ class LaunchConfig:
     max_uptime: float = math.inf
     """Agent seconds after which the system shuts down."""
     web_api_address: tuple[str, int] | None = None
-    """Where to serve HTTP control. Not part of this version: only None will do."""
-    web_api_command_queue_size: int = 1
-    """How many HTTP commands may wait; has no effect without HTTP control."""
+    """Host and port where to serve HTTP control and the dashboard, ``("127.0.0.1", 8391)``, say; port 0 takes a
+    free one. None serves nothing. A host that others reach needs a token, and a network that can be trusted."""
+    web_api_command_queue_size: int = 16
+    """How many HTTP commands may be unfinished at a time; a shutdown is always accepted."""
+    web_api_token: str | bool = True
+    """What HTTP requests must carry: True makes a random token, which is printed at the start and kept in a file
+    that only the user can read; a string of at least 16 characters is one; False asks for none."""
+    metrics_sinks: Sequence[MetricsSink] = ()
+    """Where the numbers go that trainers and agents log, and the runtime's own; see ``JsonLinesSink``,
+    ``TensorBoardSink``. Closed at the end."""
+    metrics_interval: float = 0.25
+    """Seconds between two looks at what was logged. Of the values of a name in between up to four points are kept:
+    each value, or means with their extremes if there were more."""
     log_tick_time_statistics_interval: float = 60.0
     """Agent seconds between two log lines about the steps of the interaction."""
     time_scale: float = 1.0
@@ -123,10 +138,36 @@ class LaunchConfig:
         for name in ("inference_torch_threads", "training_torch_threads"):
             if getattr(self, name) is not None:
                 _checks.count(name, getattr(self, name), least=1, most=MOST_TORCH_THREADS)
-        if self.web_api_address is not None:
+        _checks.real("metrics_interval", self.metrics_interval, least=0.01, most=3600, remedy="it is in seconds")
+        sinks: Any = self.metrics_sinks
+        if not isinstance(sinks, list | tuple) or not all(isinstance(sink, MetricsSink) for sink in sinks):
+            raise TypeError(f"metrics_sinks must be a list of MetricsSink objects, got {sinks!r}")
+        self._check_web()
+
+    def _check_web(self) -> None:
+        token = self.web_api_token
+        if not isinstance(token, str | bool):
+            raise TypeError(f"web_api_token must be True, False or a string, got {token!r}")
+        if isinstance(token, str) and (len(token) < LEAST_TOKEN or not all("!" <= c <= "~" for c in token)):
             raise ValueError(
-                f"web_api_address must be None, got {self.web_api_address!r}; "
-                "HTTP control is not part of this version: control the system by its System handle"
+                f"web_api_token must have at least {LEAST_TOKEN} ASCII characters, none of them a space, "
+                f"got {token!r}; True makes a random one"
+            )
+        address: Any = self.web_api_address
+        if address is None:
+            return
+        if not isinstance(address, list | tuple) or len(address) != 2:
+            raise TypeError(
+                f'web_api_address must be a host and a port, as ("127.0.0.1", 8391), or None, got {address!r}'
+            )
+        host, port = address
+        if not isinstance(host, str) or not host:
+            raise TypeError(f"the host of web_api_address must be a name or an IP address, got {address!r}")
+        _checks.count(f"the port of web_api_address={address!r}", port, most=65_535)
+        if token is False and not _is_loopback(host):
+            raise ValueError(
+                f"web_api_address={address!r} can be reached by others, who could stop the agent: "
+                "web_api_token must be True or a token of your own there, got False"
             )
 
     def _check_name_format(self) -> None:
@@ -138,3 +179,11 @@ class LaunchConfig:
             raise ValueError(
                 f"state_name_format must make file names, got {self.state_name_format!r}; {error}"
             ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a host; a name other than localhost may be anything."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -11,6 +11,7 @@ import logging
 import math
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,9 +26,9 @@ from pamiq_sched import _checks
 from pamiq_sched.clock import Clock
 from pamiq_sched.lifecycle import ErrorCollector
 from pamiq_sched.runtime.config import LaunchConfig
-from pamiq_sched.runtime.controller import Controller, Kind
+from pamiq_sched.runtime.controller import Controller, Errand, Errands, Kind
 from pamiq_sched.runtime.saving import Progress, Save
-from pamiq_sched.runtime.status import SystemStatus
+from pamiq_sched.runtime.status import TOLD_AS_EVENT, SystemStatus
 from pamiq_sched.runtime.threads import LONGEST_WAIT, WorkerThread, machine_seconds
 from pamiq_sched.runtime.watchdog import Watchdog
 from pamiq_sched.state import StateStore
@@ -45,6 +46,7 @@ class Verb(Enum):
     PAUSE = "pause"
     RESUME = "resume"
     SAVE = "save"
+    CHANGE = "change a setting"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class Command:
     verb: Verb
     is_awaited: bool
     """Whether somebody takes the outcome; otherwise a failure is logged."""
+    action: Callable[[], Any] | None = None
+    """Of a change: what to do between two steps of the training thread."""
     outcome: Future[Any] = field(default_factory=Future)
 
 
@@ -110,7 +114,8 @@ class ControlThread:
         config: Says when to save and to stop.
         clock: Agent time; it is paused with the system.
         about: Returns what to note in the manifest of a state.
-        cleanup: Called when all threads have ended.
+        cleanup: Called when all threads have ended, with the errors that ended the system.
+        tell: Takes events; see :meth:`pamiq_sched.metrics.Recorder.tell`.
     """
 
     def __init__(
@@ -120,8 +125,10 @@ class ControlThread:
         config: LaunchConfig,
         clock: Clock,
         about: Callable[[], Mapping[str, Any]],
-        cleanup: Callable[[], None],
+        cleanup: Callable[[Sequence[BaseException]], None],
+        tell: Callable[..., None],
     ) -> None:
+        self._tell = tell
         self._controller = controller
         self._store = store
         self._config = config
@@ -136,7 +143,7 @@ class ControlThread:
         self._accepts = True
         self._is_stopping = False
         self._is_paused = False
-        self._started_at = 0.0
+        self._started_at: float | None = None
         self._errors = ErrorCollector("several errors ended the system")
         self._save: Save | None = None  # the one under way
         self._save_command: Command | None = None  # whoever asked for that one
@@ -148,19 +155,37 @@ class ControlThread:
         self.at_end: Callable[[], None] = lambda: None
         """Called behind that; set before the start."""
         # Written by this thread only, read by any: a look at them is a recent one.
-        self.state = SystemStatus.OFFLINE
+        self._state = SystemStatus.OFFLINE
         self.pauses = 0
         self.last_saved: Path | None = None
+        self.last_saved_at: float | None = None
+        """When it was on the disk, in seconds since 1970."""
+        self._errands = Errands()  # those of the training thread, from the start on
         self.stuck: dict[str, str] = {}  # replaced as a whole
 
     # Called by any thread.
 
-    def start(self, workers: Sequence[WorkerThread]) -> None:
-        """Start the working threads and this one."""
+    @property
+    def state(self) -> SystemStatus:
+        """What the system is doing."""
+        return self._state
+
+    def _come_to(self, state: SystemStatus) -> None:
+        self._state = state
+        self._tell("state", state.status_name, state=state.status_name)
+
+    def start(self, workers: Sequence[WorkerThread], errands: Errands) -> None:
+        """Start the working threads and this one.
+
+        Args:
+            workers: The threads.
+            errands: Where changes are handed over to the training thread.
+        """
+        self._errands = errands
         self._workers = workers
         self._running = set(workers)
         self._started_at = self._clock.monotonic()
-        self.state = SystemStatus.ACTIVE
+        self._come_to(SystemStatus.ACTIVE)
         self._clock.add_listener(self._on_clock_changed)
         for worker in workers:
             worker.start()
@@ -170,16 +195,16 @@ class ControlThread:
         """Put a message into the mailbox; safe in a signal handler, and after the end."""
         self._mailbox.put(message)
 
-    def submit(self, verb: Verb, *, is_awaited: bool) -> Future[Any]:
-        """Ask for something.
+    def submit(self, verb: Verb, *, is_awaited: bool, action: Callable[[], Any] | None = None) -> Future[Any]:
+        """Ask for something; of a change, ``action`` is what to do.
 
         Raises:
             SystemStoppedError: If the system has ended.
         """
-        command = Command(verb, is_awaited)
+        command = Command(verb, is_awaited, action)
         with self._lock:
             if not self._accepts:
-                raise SystemStoppedError(f"cannot {verb.value}: the system has ended; start a new one")
+                raise _ended(verb)
             self._mailbox.put(command)
         return command.outcome
 
@@ -194,8 +219,9 @@ class ControlThread:
         return self._save is not None
 
     def uptime(self) -> float:
-        """Agent seconds since the start."""
-        return self._clock.monotonic() - self._started_at
+        """Agent seconds since the start; 0 before it."""
+        began = self._started_at
+        return 0.0 if began is None else self._clock.monotonic() - began
 
     def state_dict(self) -> dict[str, int]:
         """What is counted here."""
@@ -229,7 +255,7 @@ class ControlThread:
             with self._errors:
                 self._end()
         finally:
-            self.state = SystemStatus.OFFLINE
+            self._state = SystemStatus.OFFLINE
             self.ended.set()
             self.at_end()
 
@@ -282,7 +308,9 @@ class ControlThread:
             self._running.discard(message.thread)
             self._errors.errors.extend(message.thread.errors)
             for error in message.thread.errors:
-                _logger.error("an error in the %s thread ends the system: %r", message.thread.name, error)
+                text = "an error in the %s thread ends the system: %r"
+                _logger.error(text, message.thread.name, error, extra=TOLD_AS_EVENT)
+                self._tell_error(error)
             self._is_stopping = True
         elif isinstance(message, ShutDown):
             _logger.info("shutting down: %s", message.reason)
@@ -295,6 +323,13 @@ class ControlThread:
     def _carry_out(self, command: Command) -> None:
         if command.verb is Verb.SAVE:
             self._begin_save(command)
+            return
+        if command.action is not None:
+            self._errands.waiting.append(Errand(command.action, command.outcome))
+            if self._is_paused:
+                self._errands.run()  # the threads stand still, and only this one lets them go on
+            else:
+                self._controller.on_order()  # wakes a thread that waits
             return
         try:
             result = {Verb.PAUSE: self._pause, Verb.RESUME: self._resume}[command.verb]()
@@ -322,18 +357,19 @@ class ControlThread:
             return
         late: list[WorkerThread] = []
         for attempt in range(1, self._config.max_attempts_to_pause_all_threads + 1):
-            self.state = SystemStatus.PAUSING
+            self._come_to(SystemStatus.PAUSING)
             late = self._stop_threads()
             if not late:
                 self._clock.pause()
                 self._is_paused = True
                 self.stuck = {}
                 self.pauses += 1
-                self.state = SystemStatus.PAUSED
+                self._come_to(SystemStatus.PAUSED)
+                self._errands.run()  # those that came too late for the thread's last step
                 return
             stacks = "".join(f"the {w.name} thread is at\n{w.stack()}" for w in late)
             self._controller.give(Kind.RUN)
-            self.state = SystemStatus.ACTIVE
+            self._come_to(SystemStatus.ACTIVE)
             _logger.warning("attempt %d to pause timed out; %s", attempt, stacks)
         raise TimeoutError(
             f"a pause must be acknowledged within {self._config.timeout_for_all_threads_pause} s, but "
@@ -370,7 +406,7 @@ class ControlThread:
             return
         self._clock.resume()
         self._is_paused = False
-        self.state = SystemStatus.ACTIVE
+        self._come_to(SystemStatus.ACTIVE)
         self._watchdog.watch(self._workers)
         self._controller.give(Kind.RUN)
 
@@ -388,11 +424,11 @@ class ControlThread:
         except BaseException as error:  # noqa: BLE001 - it is delivered
             self._fail_save(command, error)
             return
-        self.state = SystemStatus.SAVING
+        self._come_to(SystemStatus.SAVING)
         save = self._start_save(command, partial(self._fail_save, command))
         if not self._await(save, Progress.WRITING):
             save.give_up()  # before anything runs again
-        self.state = SystemStatus.PAUSED
+        self._come_to(SystemStatus.PAUSED)
         if not was_paused:
             self._resume()
         self._note_progress(save)
@@ -459,8 +495,9 @@ class ControlThread:
             return
         progress = save.progress  # read before what the save writes before it
         if save.path is not None and self.last_saved != save.path and not save.is_of_crash:
-            self.last_saved = save.path
-            _logger.info("saved the state %s", save.path)
+            self.last_saved, self.last_saved_at = save.path, time.time()
+            self._tell("saved", f"saved the state {save.path}", path=str(save.path.absolute()))
+            _logger.info("saved the state %s", save.path, extra=TOLD_AS_EVENT)
             if self._save_command is not None:
                 self._save_command.outcome.set_result(save.path)
         if progress is not Progress.OVER or save.is_given_up:
@@ -478,6 +515,7 @@ class ControlThread:
         """Deliver why there is no save. A slow thread or a full disk does not end the system, all else does."""
         if not isinstance(error, OSError | SystemStoppedError):
             self._end_by(error)
+        self._tell("save failed", f"a save failed: {error}")
         if command is not None:
             _fail(command, error)
         elif isinstance(error, SystemStoppedError):
@@ -486,12 +524,16 @@ class ControlThread:
             _logger.error("a periodic save failed; the earlier ones are untouched: %s", error, exc_info=error)
 
     def _end_by(self, error: BaseException) -> None:
-        _logger.error("an error ends the system: %r", error)
+        _logger.error("an error ends the system: %r", error, extra=TOLD_AS_EVENT)
+        self._tell_error(error)
         self._errors.errors.append(error)
         self._is_stopping = True
 
+    def _tell_error(self, error: BaseException) -> None:
+        self._tell("error", "".join(traceback.format_exception(error)), type=type(error).__name__)
+
     def _end(self) -> None:
-        self.state = SystemStatus.SHUTTING_DOWN
+        self._come_to(SystemStatus.SHUTTING_DOWN)
         self._is_stopping = True
         self._clock.remove_listener(self._on_clock_changed)
         self._clock.resume()
@@ -504,9 +546,9 @@ class ControlThread:
         if not self._running and self._save is None:
             with self._errors:
                 self._save_at_end()
-        with self._errors:
-            self._cleanup()
         self._refuse_commands()
+        with self._errors:
+            self._cleanup(tuple(self._errors.errors))
 
     def _finish(self, save: Save) -> None:
         """Wait for the end of a save. What is being written is never given up, a hook that hangs is.
@@ -577,12 +619,16 @@ class ControlThread:
         while (message := self._receive(0)) is not None:
             self._take_note(message)
         for command in self._deferred:
-            command.outcome.set_exception(
-                SystemStoppedError(f"cannot {command.verb.value}: the system has ended; start a new one")
-            )
+            command.outcome.set_exception(_ended(command.verb))
+        for errand in self._errands.take():
+            errand.refuse(_ended(Verb.CHANGE))
 
     def _on_clock_changed(self) -> None:
         self.post(ClockChanged())
+
+
+def _ended(verb: Verb) -> SystemStoppedError:
+    return SystemStoppedError(f"cannot {verb.value}: the system has ended; start a new one")
 
 
 def _fail(command: Command, error: BaseException) -> None:

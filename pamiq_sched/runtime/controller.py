@@ -8,9 +8,11 @@ pause is done when every thread has acknowledged its number; an old acknowledgem
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pamiq_sched.lifecycle import ShutdownRequested
 
@@ -42,14 +44,15 @@ class Controller:
     def __init__(self, on_order: Callable[[], None] = lambda: None) -> None:
         self._changed = threading.Condition()  # guards the replacement of order, for those who wait for it
         self.order = Order(0, Kind.RUN)  # read without the lock: one reference, replaced as a whole
-        self._on_order = on_order
+        self.on_order = on_order
+        """Wakes those who sleep on something else."""
 
     def give(self, kind: Kind) -> Order:
         """Replace the order by one with the next number."""
         with self._changed:
             self.order = order = Order(self.order.number + 1, kind)
             self._changed.notify_all()
-        self._on_order()
+        self.on_order()
         return order
 
     def wait_for_other_than(self, order: Order) -> Order:
@@ -57,6 +60,55 @@ class Controller:
         with self._changed:
             self._changed.wait_for(lambda: self.order is not order)
             return self.order
+
+
+class Errand:
+    """Something to be done between two steps of a thread, and where the outcome goes.
+
+    Args:
+        action: What to do.
+        outcome: Gets what it returns, or raises.
+    """
+
+    def __init__(self, action: Callable[[], Any], outcome: Future[Any]) -> None:
+        self._action = action
+        self._outcome = outcome
+
+    def run(self) -> None:
+        """Do it; whatever it raises is for whoever asked."""
+        try:
+            result = self._action()
+        except BaseException as error:  # noqa: BLE001 - it is delivered
+            self._outcome.set_exception(error)
+        else:
+            self._outcome.set_result(result)
+
+    def refuse(self, error: BaseException) -> None:
+        """Have it not done."""
+        self._outcome.set_exception(error)
+
+
+class Errands:
+    """Errands of a thread; others put them, and whoever runs them takes each out whole.
+
+    That is the thread itself, or the control thread while that one stands still.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: deque[Errand] = deque()
+
+    def run(self) -> None:
+        """Run all that wait."""
+        for errand in self.take():
+            errand.run()
+
+    def take(self) -> Iterator[Errand]:
+        """Take out all that wait, one by one."""
+        while self.waiting:
+            try:
+                yield self.waiting.popleft()
+            except IndexError:  # the other one was faster
+                return
 
 
 class ThreadPausePoint:
@@ -67,6 +119,7 @@ class ThreadPausePoint:
         on_paused: The thread's hooks, called before each acknowledgement.
         on_resumed: The thread's hooks, called once for each call of ``on_paused``.
         acknowledge: Called with the number of a pause when the thread stands still.
+        errands: What others want to be done here.
     """
 
     def __init__(
@@ -75,7 +128,9 @@ class ThreadPausePoint:
         on_paused: Callable[[], None],
         on_resumed: Callable[[], None],
         acknowledge: Callable[[int], None],
+        errands: Errands,
     ) -> None:
+        self._errands = errands
         self._controller = controller
         self._on_paused = on_paused
         self._on_resumed = on_resumed
@@ -102,6 +157,8 @@ class ThreadPausePoint:
             ShutdownRequested: If the order is to shut down.
         """
         self.passes += 1
+        if self._errands.waiting and threading.get_ident() == self._owner:
+            self._errands.run()
         order = self._controller.order
         if order.kind is Kind.RUN or order.kind is Kind.HOLD:
             return

@@ -10,6 +10,9 @@ from pathlib import Path
 from pamiq_sched.metrics import Durations
 from pamiq_sched.model import Staleness
 
+TOLD_AS_EVENT = {"is_told_as_event": True}
+"""Goes with the record of a log line whose matter is an event as well, so that who gets both shows it once."""
+
 
 class SystemStatus(Enum):
     """What a system is doing."""
@@ -55,6 +58,8 @@ class Status:
     """Pauses that were acknowledged by every thread, those for saves included, of all runs that were continued."""
     last_saved: Path | None
     """The latest state that was published."""
+    last_saved_at: float | None
+    """When it was on the disk, in seconds since 1970."""
     is_saving: bool
     """Whether a state is being taken or written."""
     stuck: Mapping[str, str]

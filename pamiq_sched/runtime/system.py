@@ -10,8 +10,9 @@ import atexit
 import logging
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -20,9 +21,10 @@ from pamiq_sched.clock import Clock, system_clock
 from pamiq_sched.data import DataBuffer, DataUsersDict
 from pamiq_sched.interaction import Interaction
 from pamiq_sched.lifecycle import without_state
-from pamiq_sched.metrics import Durations
+from pamiq_sched.metrics.durations import Durations
 from pamiq_sched.model import TrainingModel, TrainingModelsDict
 from pamiq_sched.runtime.budget import core_count, interpreter, limit_torch_threads, torch_threads
+from pamiq_sched.runtime.changes import Changes
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.control import (
     Acknowledged,
@@ -37,6 +39,7 @@ from pamiq_sched.runtime.controller import Controller
 from pamiq_sched.runtime.signals import shut_down_on_signals
 from pamiq_sched.runtime.status import Status, SystemStatus
 from pamiq_sched.runtime.threads import InferenceThread, TrainingThread, WorkerThread
+from pamiq_sched.runtime.watching import Watch
 from pamiq_sched.state import FileSystem, StateDictMixin, StateStore, StepSaveCondition
 from pamiq_sched.state.generators import RandomGenerators
 from pamiq_sched.trainer import Trainer, TrainersDict
@@ -109,9 +112,19 @@ class System:
         if self._config.states_keeper is not None and files is not None:
             self._config.states_keeper.files = files
 
+        self._watch = watch = Watch(
+            self._config, interaction, self._users, self._models, self._trainers, self._clock, self.status
+        )
+        self._changes = Changes(self._trainers, watch.tell)
         controller = Controller(self._wake_sleepers)
         self._control = control = ControlThread(
-            controller, store, self._config, self._clock, about=self._about, cleanup=self._clean_up
+            controller,
+            store,
+            self._config,
+            self._clock,
+            about=self._about,
+            cleanup=self._clean_up,
+            tell=watch.tell,
         )
         store.register("time", _StateDict(self._clock))  # first: others measure by it when they are loaded
         for name, part in self._parts.items():
@@ -141,6 +154,7 @@ class System:
         )
         for user in self._users.values():
             user.collector.attach_listener(self._training.wake)
+        watch.attach(self._changes, control.submit, self.request_shutdown)
         self._scale_before = 1.0
         self._torch_threads_before: int | None = None
         self._is_started = False  # guarded by _clocks_in_use_lock
@@ -166,6 +180,7 @@ class System:
             self._is_started = True
         self._scale_before = self._clock.get_time_scale()
         try:
+            self._watch.open()  # a port that is taken is told of before anything is loaded
             self._clock.set_time_scale(self._config.time_scale)
             self._clock.pause()  # so that all components are loaded at one moment
             self._store.remove_leftovers()
@@ -176,8 +191,9 @@ class System:
             self._models.warm_up()
             for trainer in self._trainers.values():
                 trainer.warm_up()
-        except BaseException:
-            self._clean_up()
+            self._watch.start()
+        except BaseException as error:
+            self._clean_up([error])
             self._control.give_up()
             raise
         self._torch_threads_before = torch_threads()
@@ -190,7 +206,7 @@ class System:
         self._clock.resume()
         # Before the threads, which may be over at once: the end takes it back.
         atexit.register(self._shut_down_at_exit)
-        self._control.start([self._inference, self._training])
+        self._control.start([self._inference, self._training], self._training.errands)
 
     def _load(self, path: str | Path) -> None:
         manifest = self._store.load_state(
@@ -276,6 +292,46 @@ class System:
         saved: Path = self._ask(Verb.SAVE, wait=True)
         return saved
 
+    def set_hyperparameter(
+        self, trainer: str, name: str, value: float, *, optimizer: str | None = None, group: int | None = None
+    ) -> None:
+        """Set a hyperparameter that no schedule moves, between two optimizer steps; the change is logged.
+
+        Args:
+            trainer: Of which trainer.
+            name: Which one: ``"weight_decay"``, ``"betas[0]"``, a key of your own.
+            value: What to set it to.
+            optimizer: Of which optimizer, by name; of all that have it if not given.
+            group: Of which param group; of all that have it if not given.
+
+        Raises:
+            KeyError: If there is no such trainer, optimizer or hyperparameter; there are none before a trainer's
+                first session.
+            TypeError: If the value is no real number.
+            ValueError: If the hyperparameter cannot take it, or a schedule moves it.
+            SystemStoppedError: If the system stops before it is done, or has ended.
+            RuntimeError: If it was never started, or one of its own threads would wait.
+        """
+        action = partial(self._changes.set_hyperparameter, trainer, name, value, optimizer, group)
+        self._ask(Verb.CHANGE, wait=True, action=action)
+
+    def move_horizon(self, trainer: str, schedule: str, horizon: float) -> None:
+        """Let a schedule of a curve end at another moment, without a jump in its value; the change is logged.
+
+        Args:
+            trainer: Of which trainer.
+            schedule: By its name there; one within a ``SynchronousSchedule`` goes by its own.
+            horizon: The new end, in what it counts.
+
+        Raises:
+            KeyError: If there is no such trainer or schedule; there are none before a trainer's first session.
+            TypeError: If its end cannot be moved, or the horizon is no number.
+            ValueError: If it has no end or has come to it, or the new one lies behind.
+            SystemStoppedError: If the system stops before it is done, or has ended.
+            RuntimeError: If it was never started, or one of its own threads would wait.
+        """
+        self._ask(Verb.CHANGE, wait=True, action=partial(self._changes.move_horizon, trainer, schedule, horizon))
+
     def shutdown(self, *, wait: bool = True) -> None:
         """End the system, in whatever state it is: tear down, save, let agent time run.
 
@@ -323,7 +379,7 @@ class System:
         adjustor = self._inference.adjustor
         return Status(
             state=state,
-            uptime=control.uptime() if self._is_started else 0.0,
+            uptime=control.uptime(),
             steps=self._interaction.steps,
             sessions={name: trainer.session_count for name, trainer in self._trainers.items()},
             deadline_misses=adjustor.misses if adjustor else 0,
@@ -334,6 +390,7 @@ class System:
             staleness=self._models.staleness(),
             pauses=control.pauses,
             last_saved=control.last_saved,
+            last_saved_at=control.last_saved_at,
             is_saving=control.is_saving,
             stuck=control.stuck,
             not_restored=self._not_restored,
@@ -357,11 +414,11 @@ class System:
         """Ask for the end and return at once; safe in a signal handler."""
         self._control.post(ShutDown(reason))
 
-    def _ask(self, verb: Verb, wait: bool) -> Any:
+    def _ask(self, verb: Verb, wait: bool, action: Callable[[], Any] | None = None) -> Any:
         self._check_started()
         if wait:
             self._check_may_wait(verb.value, f"use {verb.value}(wait=False), or another thread")
-        outcome: Future[Any] = self._control.submit(verb, is_awaited=wait)
+        outcome: Future[Any] = self._control.submit(verb, is_awaited=wait, action=action)
         return outcome.result() if wait else None
 
     def _check_started(self) -> None:
@@ -386,8 +443,12 @@ class System:
         self._clock.wake()
         self._training.wake()
 
-    def _clean_up(self) -> None:
-        """Give back what is the process's own."""
+    def _clean_up(self, errors: Sequence[BaseException]) -> None:
+        """Give back what is the process's own, and let those who watch know of the end.
+
+        Args:
+            errors: What ended the system.
+        """
         self._clock.set_time_scale(self._scale_before)
         self._clock.resume()
         interpreter.restore(self)
@@ -396,6 +457,7 @@ class System:
         atexit.unregister(self._shut_down_at_exit)
         with _clocks_in_use_lock:
             _clocks_in_use.discard(id(self._clock))
+        self._watch.stop(errors)
 
     def _shut_down_at_exit(self) -> None:
         # The program ends without having ended the system: save what it learned all the same.

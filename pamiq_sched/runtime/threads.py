@@ -22,7 +22,7 @@ from pamiq_sched.clock import Clock
 from pamiq_sched.interaction import FixedIntervalInteraction, Interaction
 from pamiq_sched.lifecycle import ErrorCollector, ShutdownRequested
 from pamiq_sched.runtime.budget import limit_torch_threads, sharpen_timers
-from pamiq_sched.runtime.controller import Controller, ThreadPausePoint
+from pamiq_sched.runtime.controller import Controller, Errands, ThreadPausePoint
 from pamiq_sched.schedulers import TimeIntervalScheduler
 from pamiq_sched.state import StepSaveCondition
 from pamiq_sched.trainer import Trainer, TrainersDict
@@ -115,8 +115,14 @@ class WorkerThread(OwnThread):
         torch_threads: int,
     ) -> None:
         super().__init__(name)
+        self.errands = Errands()
+        """What others want to be done in this thread."""
         self.pause_point = ThreadPausePoint(
-            controller, hooks.on_paused, hooks.on_resumed, lambda number: acknowledge(self, number)
+            controller,
+            hooks.on_paused,
+            hooks.on_resumed,
+            lambda number: acknowledge(self, number),
+            self.errands,
         )
         self.errors: list[BaseException] = []
         """What was raised; complete when the end is reported."""
@@ -199,7 +205,7 @@ class InferenceThread(WorkerThread):
         steps = interaction.steps
         interaction.step()
         if interaction.steps == steps:
-            interaction.steps += 1  # a step() of the user's own, which does not count
+            interaction.count_step()  # a step() of the user's own, which does not
         if self._condition is not None:
             due = self._condition.next_step
             if interaction.steps >= due != self._told_of:

@@ -8,7 +8,7 @@ within one step. Belongs to the training thread.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -20,6 +20,8 @@ from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.clock import Clock
+from pamiq_sched.metrics.controls import Controls, Hyperparameter
+from pamiq_sched.optim.controls import controls, move_horizon, set_hyperparameter
 from pamiq_sched.optim.plateau import MetricOrNone
 from pamiq_sched.optim.stand_in import underlying
 from pamiq_sched.state import codec
@@ -195,6 +197,25 @@ class TorchTrainer(Trainer):
             if self._owners[name] in (None, optimizer):
                 schedule.step()
         self.step_completed()
+
+    @override
+    def controls(self) -> Controls:
+        return controls(self.optimizers, self._all_schedules())
+
+    @override
+    def set_hyperparameter(
+        self, name: str, value: float, *, optimizer: str | None = None, group: int | None = None
+    ) -> Sequence[Hyperparameter]:
+        return set_hyperparameter(
+            self.optimizers, self._all_schedules(), name, value, optimizer=optimizer, group=group
+        )
+
+    @override
+    def move_horizon(self, schedule: str, horizon: float) -> float:
+        return move_horizon(self._all_schedules(), schedule, horizon)
+
+    def _all_schedules(self) -> dict[str, Any]:
+        return {**self.lr_schedulers, **self.schedules}
 
     @override
     def save_state(self, path: Path) -> None:

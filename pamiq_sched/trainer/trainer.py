@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from pamiq_sched.lifecycle import (
     call_all,
     not_attached,
 )
+from pamiq_sched.metrics.controls import Controls, Hyperparameter
+from pamiq_sched.metrics.durations import DurationWindow
+from pamiq_sched.metrics.journal import Journal, LoggingMixin
 from pamiq_sched.model import TrainingModel, TrainingModelsDict
 from pamiq_sched.schedulers import Callback, StepIntervalScheduler, TimeIntervalScheduler
 from pamiq_sched.state import codec
@@ -39,7 +43,7 @@ REPLAY_BURST = 1000
 """How many items' worth of training may be saved up, if nothing else is said."""
 
 
-class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
+class Trainer(ABC, LoggingMixin, PersistentStateMixin, ThreadEventMixin):
     """Trains models on collected data; override :meth:`train`.
 
     A replay ratio (samples per insert) bounds how often an item is trained on, however fast training is: each
@@ -117,6 +121,12 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         """Sessions that came to their end, in all runs that were continued. Written by the training thread."""
         self.is_in_session = False
         """Whether a session is under way. Written by the training thread."""
+        self.step_count = 0
+        """Optimizer steps, in all runs that were continued. Written by the training thread."""
+        self.cycle_times = DurationWindow(1024)
+        """Machine seconds of each session, from ``setup`` to the end of ``teardown``, pauses inside included."""
+        self.sync_times = DurationWindow(1024)
+        """Machine seconds of ``sync_models`` in each session."""
         self._pause_point: PausePoint = NO_PAUSE_POINT
         self._wake: Callable[[], None] = lambda: None
         self._schedulers: list[StepIntervalScheduler | TimeIntervalScheduler] = []
@@ -222,6 +232,12 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         """
         self._pause_point()
 
+    @override
+    def attach_journal(self, journal: Journal) -> None:
+        """Take where numbers are logged to; the runtime calls this before it starts."""
+        super().attach_journal(journal)
+        journal.steps.count = self.step_count
+
     def every_steps(self, n: int, callback: Callback) -> StepIntervalScheduler:
         """Call ``callback`` at every n-th optimizer step; saved and resumed with the trainer.
 
@@ -255,8 +271,57 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             BaseException: What a callback raised.
             ShutdownRequested: If the system shuts down.
         """
+        self.step_count += 1
+        self._journal.steps.count = self.step_count
         call_all("several embedded schedulers raised", [scheduler.update for scheduler in self._schedulers])
         self._pause_point()
+
+    def controls(self) -> Controls:
+        """What can be seen and moved of this trainer while it learns; nothing without optimizers. Any thread."""
+        return Controls()
+
+    def set_hyperparameter(
+        self,
+        name: str,
+        value: float,  # noqa: ARG002 - of those that have optimizers
+        *,
+        optimizer: str | None = None,  # noqa: ARG002 - likewise
+        group: int | None = None,  # noqa: ARG002 - likewise
+    ) -> Sequence[Hyperparameter]:
+        """Set a hyperparameter that no schedule moves; in the training thread.
+
+        Args:
+            name: Which one: ``"weight_decay"``, ``"betas[0]"``, a key of your own.
+            value: What to set it to.
+            optimizer: Of which optimizer, by name; of all that have it if not given.
+            group: Of which param group; of all that have it if not given.
+
+        Returns:
+            What was changed, with the old values.
+
+        Raises:
+            KeyError: If there is no such optimizer, or no such hyperparameter there.
+            TypeError: If the value is no real number.
+            ValueError: If the hyperparameter cannot take it, or a schedule moves it.
+        """
+        raise KeyError(f"{type(self).__name__} has no hyperparameter {name!r}: it has no optimizers to be set")
+
+    def move_horizon(self, schedule: str, horizon: float) -> float:  # noqa: ARG002 - of those that have schedules
+        """Let a schedule end at another moment, without a jump; in the training thread.
+
+        Args:
+            schedule: Its name, as :meth:`controls` gives it.
+            horizon: The new end, in what it counts.
+
+        Returns:
+            Where it would have ended.
+
+        Raises:
+            KeyError: If there is no such schedule.
+            TypeError: If it is one whose end cannot be moved, or the horizon is no number.
+            ValueError: If it has no end or has come to it, or the new one lies behind.
+        """
+        raise KeyError(f"{type(self).__name__} has no schedule {schedule!r}: it has no schedules to be moved")
 
     def warm_up(self) -> None:
         """Pay first-call costs; the runtime calls this before it starts the threads."""
@@ -360,14 +425,23 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         return True
 
     def _run_session(self) -> None:
+        begin = time.perf_counter()
         self.setup()
         errors = ErrorCollector(f"{type(self).__name__} raised in its session and in teardown")
         with errors:
             self.train()
+            trained = time.perf_counter()
             self.sync_models()
+            self._count_time("sync_time", self.sync_times, trained)
         with errors:
             self.teardown()
         errors.raise_collected()
+        self._count_time("cycle_time", self.cycle_times, begin)
+
+    def _count_time(self, name: str, window: DurationWindow, since: float) -> None:
+        seconds = time.perf_counter() - since
+        window.add(seconds)
+        self.log(name, seconds)
 
     @override
     def save_state(self, path: Path) -> None:
@@ -376,6 +450,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
         state = {
             "added_at_last_session": self._added_at_last_session,
             "session_count": self.session_count,
+            "step_count": self.step_count,
             "replay": self._replay.state_dict(),
             "schedulers": [scheduler.state_dict() for scheduler in self._schedulers],
         }
@@ -389,7 +464,7 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             ValueError: If the state has other embedded schedulers.
         """
         state = codec.load(path / "trainer")
-        keys = {"added_at_last_session", "session_count", "replay", "schedulers"}
+        keys = {"added_at_last_session", "session_count", "step_count", "replay", "schedulers"}
         _checks.state_keys(type(self).__name__, state, keys)
         if len(state["schedulers"]) != len(self._schedulers):
             raise ValueError(
@@ -400,4 +475,6 @@ class Trainer(ABC, PersistentStateMixin, ThreadEventMixin):
             scheduler.load_state_dict(scheduler_state)
         self._added_at_last_session = int(state["added_at_last_session"])
         self.session_count = int(state["session_count"])
+        self.step_count = int(state["step_count"])
+        self._journal.steps.count = self.step_count
         self._replay.load_state_dict(state["replay"])

@@ -168,8 +168,8 @@ def test_a_system_that_is_over_before_start_returns_leaves_no_handler_at_exit(pa
     probe.raising("agent.setup", ValueError("at once"))
     original = ControlThread.start
 
-    def start_and_wait_for_the_end(self, workers):
-        original(self, workers)
+    def start_and_wait_for_the_end(self, *args):
+        original(self, *args)
         assert self.ended.wait(30.0)
 
     at_exit = []

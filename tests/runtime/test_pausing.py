@@ -17,7 +17,7 @@ from pamiq_sched import (
     TorchTrainingModel,
     system_clock,
 )
-from pamiq_sched.runtime.controller import Controller, Kind, ThreadPausePoint
+from pamiq_sched.runtime.controller import Controller, Errands, Kind, ThreadPausePoint
 from pamiq_sched.testing import FakeAgent, FakeEnvironment
 
 
@@ -31,6 +31,7 @@ class Stopper:
             lambda: self.log.append("paused"),
             lambda: self.log.append("resumed"),
             self.acknowledge,
+            Errands(),
         )
         self.point.own()
         self.on_acknowledged = lambda: None

@@ -389,7 +389,7 @@ def test_a_state_that_knows_nothing_of_the_ratio_is_refused(tmp_path):
 
     (tmp_path / "trainer").mkdir()
     codec.save({"added_at_last_session": 0, "schedulers": []}, tmp_path / "trainer" / "trainer")
-    with pytest.raises(ValueError, match=r"missing: \['replay', 'session_count'\]"):
+    with pytest.raises(ValueError, match=r"missing: \['replay', 'session_count', 'step_count'\]"):
         Drawing().load_state(tmp_path / "trainer")
 
 

@@ -114,3 +114,16 @@ def test_a_reader_gets_plausible_values_while_longer_and_longer_durations_are_ad
     longer = iter(range(2, 10_000))
     summary = between_instructions(DurationWindow.summary, window.summary, lambda: window.add(float(next(longer))))
     assert_plausible(summary, range(before, next(longer)))
+
+
+@given(st.lists(st.floats(0.0, 1e9), min_size=1, max_size=60), st.integers(1, 20), st.integers(0, 70))
+def test_a_summary_since_a_count_is_that_of_what_came_after_it(series, size, since):
+    latest = series[since:][-size:]
+    whole = filled(series, size)
+    if not latest:
+        assert whole.summary(since) == Durations(len(series), longest=max(series))
+    else:
+        expected = filled(latest).summary()
+        found = whole.summary(since)
+        assert (found.p50, found.p99, found.max) == (expected.p50, expected.p99, expected.max)
+        assert (found.count, found.longest) == (len(series), max(series))

@@ -1,0 +1,90 @@
+"""Gathers what the components of a system log.
+
+Belongs to the thread that collects; any thread may tell of events.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pamiq_sched.metrics.journal import Journal
+from pamiq_sched.metrics.points import Event, Point, extremes
+
+MOST_POINTS: Final = 4
+"""How many points a name gets each time that its values are collected; more values than that are merged into so
+many. So 100,000 values a second cost their sinks no more than a few do."""
+
+MOST_EVENTS: Final = 1000
+"""How many events may wait; the oldest go first."""
+
+
+class Recorder:
+    """Where journals are opened and emptied.
+
+    Example:
+        >>> recorder = Recorder()
+        >>> journal = recorder.open("dqn")
+        >>> journal["loss"].extend((0.5, 1, time.monotonic()))
+        >>> points, events = recorder.collect()
+        >>> points[0].name, points[0].step, points[0].value
+        ('dqn/loss', 1, 0.5)
+    """
+
+    def __init__(self) -> None:
+        self._journals: list[Journal] = []
+        # What the wall clock does later changes nothing.
+        self._epoch = time.time() - time.monotonic()
+        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)  # appended and popped whole, by any thread
+
+    def now(self) -> float:
+        """The moment, in seconds since 1970."""
+        return self._epoch + time.monotonic()
+
+    def open(self, prefix: str) -> Journal:
+        """Return a new journal; before the threads start."""
+        journal = Journal(prefix)
+        self._journals.append(journal)
+        return journal
+
+    def tell(self, kind: str, text: str, **details: Any) -> None:
+        """Note an event; any thread."""
+        self._events.append(Event(kind, self.now(), text, details))
+
+    def collect(self) -> tuple[list[Point], list[Event]]:
+        """Take what came since the last call, in the order of names and of time."""
+        points: list[Point] = []
+        for journal in _family(self._journals):
+            for name in list(journal):
+                points += self._take(f"{journal.prefix}/{name}", journal[name])
+        events = [self._events.popleft() for _ in range(len(self._events))]
+        return points, events
+
+    def _take(self, name: str, waiting: list[Any]) -> list[Point]:
+        # One operation each: what is logged between the two stays.
+        taken = waiting[:]
+        del waiting[: len(taken)]
+        if not taken:
+            return []
+        values = list(map(float, taken[::3]))  # asks another device for those that are there
+        steps, moments = taken[1::3], taken[2::3]
+        points = []
+        pieces = min(len(values), MOST_POINTS)
+        ends = [len(values) * (i + 1) // pieces for i in range(pieces)]
+        for begin, end in zip([0, *ends], ends, strict=False):
+            piece = values[begin:end]
+            mean = sum(piece) / len(piece)
+            # A mean that is a number is one of numbers: the quick way is right.
+            least, greatest = (min(piece), max(piece)) if mean == mean else extremes(piece)  # noqa: PLR0124
+            points.append(
+                Point(name, self._epoch + moments[end - 1], steps[end - 1], mean, least, greatest, len(piece))
+            )
+        return points
+
+
+def _family(journals: list[Journal]) -> Iterator[Journal]:
+    for journal in journals:
+        yield journal
+        yield from _family(journal.children)

@@ -81,7 +81,7 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
     def count_step(self) -> None:
         """Count a step that is over; a ``step()`` that is written anew may leave that to the runtime."""
         self.steps += 1
-        self._logged_steps.count = self.steps
+        self._logged_steps.advance(self.steps)
 
     def attach_pause_point(self, pause_point: PausePoint) -> None:
         """Take the place where a long step may be stopped; the runtime calls this before it starts."""
@@ -89,7 +89,7 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
     def attach_journal(self, journal: Journal) -> None:
         """Let the agent log to there, by the steps taken here; the runtime calls this before it starts."""
         self._logged_steps = journal.steps
-        self._logged_steps.count = self.steps
+        self._logged_steps.advance(self.steps)
         self.agent.attach_journal(journal)
 
     @override

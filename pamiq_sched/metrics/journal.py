@@ -24,20 +24,25 @@ LONGEST_NAME: Final = 200
 
 
 class Steps:
-    """What the values of a component, and of those below it, are counted by."""
+    """What the values of a component, and of those below it, are counted by. Belongs to the component's thread."""
 
-    __slots__ = ("count",)
+    __slots__ = ("mark",)
 
     def __init__(self) -> None:
-        self.count = 0
-        """Written by the component's thread."""
+        self.mark = (0, monotonic())
+        """The count, and when it came to it (``time.monotonic()``); replaced whole, so that any thread may log by
+        it. Noted once for all values of a step, since to ask for the time costs half of what logging costs."""
+
+    def advance(self, count: int) -> None:
+        """Note that there are so many now."""
+        self.mark = count, monotonic()
 
 
 class Journal(dict[str, "list[Any]"]):
     """The values of a component that wait to be taken, by name.
 
-    Each list holds values, steps and moments (``time.monotonic()``) one after another, and not tuples of them,
-    which would keep the garbage collector busy.
+    Each list holds a value, the mark of its step, another value, and so on: no new objects, which would keep the
+    garbage collector busy.
 
     Args:
         prefix: What the component is called; put before each of its names.
@@ -135,7 +140,7 @@ class LoggingMixin:
         if value.__class__ is not float:
             value = number(name, value)
         journal = self._journal
-        journal[name].extend((value, journal.steps.count, monotonic()))
+        journal[name].extend((value, journal.steps.mark))
 
     def attach_journal(self, journal: Journal) -> None:
         """Take where numbers are logged to; the runtime calls this before it starts."""

@@ -27,7 +27,8 @@ class Recorder:
     Example:
         >>> recorder = Recorder()
         >>> journal = recorder.open("dqn")
-        >>> journal["loss"].extend((0.5, 1, time.monotonic()))
+        >>> journal.steps.advance(1)
+        >>> journal["loss"].extend((0.5, journal.steps.mark))
         >>> points, events = recorder.collect()
         >>> points[0].name, points[0].step, points[0].value
         ('dqn/loss', 1, 0.5)
@@ -37,6 +38,7 @@ class Recorder:
         self._journals: list[Journal] = []
         # What the wall clock does later changes nothing.
         self._epoch = time.time() - time.monotonic()
+        self._collected_at = time.monotonic()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)  # appended and popped whole, by any thread
 
     def now(self) -> float:
@@ -56,20 +58,21 @@ class Recorder:
     def collect(self) -> tuple[list[Point], list[Event]]:
         """Take what came since the last call, in the order of names and of time."""
         points: list[Point] = []
+        since, self._collected_at = self._collected_at, time.monotonic()
         for journal in _family(self._journals):
             for name in list(journal):
-                points += self._take(f"{journal.prefix}/{name}", journal[name])
+                points += self._take(f"{journal.prefix}/{name}", journal[name], since)
         events = [self._events.popleft() for _ in range(len(self._events))]
         return points, events
 
-    def _take(self, name: str, waiting: list[Any]) -> list[Point]:
+    def _take(self, name: str, waiting: list[Any], since: float) -> list[Point]:
         # One operation each: what is logged between the two stays.
         taken = waiting[:]
         del waiting[: len(taken)]
         if not taken:
             return []
-        values = list(map(float, taken[::3]))  # asks another device for those that are there
-        steps, moments = taken[1::3], taken[2::3]
+        values = list(map(float, taken[::2]))  # asks another device for those that are there
+        marks = taken[1::2]
         points = []
         pieces = min(len(values), MOST_POINTS)
         ends = [len(values) * (i + 1) // pieces for i in range(pieces)]
@@ -78,9 +81,10 @@ class Recorder:
             mean = sum(piece) / len(piece)
             # A mean that is a number is one of numbers: the quick way is right.
             least, greatest = (min(piece), max(piece)) if mean == mean else extremes(piece)  # noqa: PLR0124
-            points.append(
-                Point(name, self._epoch + moments[end - 1], steps[end - 1], mean, least, greatest, len(piece))
-            )
+            step, moment = marks[end - 1]
+            # A step may have begun long ago; its value came after the last collection all the same.
+            moment = self._epoch + max(moment, since)
+            points.append(Point(name, moment, step, mean, least, greatest, len(piece)))
         return points
 
 

@@ -236,7 +236,7 @@ class Trainer(ABC, LoggingMixin, PersistentStateMixin, ThreadEventMixin):
     def attach_journal(self, journal: Journal) -> None:
         """Take where numbers are logged to; the runtime calls this before it starts."""
         super().attach_journal(journal)
-        journal.steps.count = self.step_count
+        journal.steps.advance(self.step_count)
 
     def every_steps(self, n: int, callback: Callback) -> StepIntervalScheduler:
         """Call ``callback`` at every n-th optimizer step; saved and resumed with the trainer.
@@ -272,7 +272,7 @@ class Trainer(ABC, LoggingMixin, PersistentStateMixin, ThreadEventMixin):
             ShutdownRequested: If the system shuts down.
         """
         self.step_count += 1
-        self._journal.steps.count = self.step_count
+        self._journal.steps.advance(self.step_count)
         call_all("several embedded schedulers raised", [scheduler.update for scheduler in self._schedulers])
         self._pause_point()
 
@@ -426,6 +426,9 @@ class Trainer(ABC, LoggingMixin, PersistentStateMixin, ThreadEventMixin):
 
     def _run_session(self) -> None:
         begin = time.perf_counter()
+        self._journal.steps.advance(
+            self.step_count
+        )  # of values that are logged before the first step, or without any
         self.setup()
         errors = ErrorCollector(f"{type(self).__name__} raised in its session and in teardown")
         with errors:
@@ -476,5 +479,5 @@ class Trainer(ABC, LoggingMixin, PersistentStateMixin, ThreadEventMixin):
         self._added_at_last_session = int(state["added_at_last_session"])
         self.session_count = int(state["session_count"])
         self.step_count = int(state["step_count"])
-        self._journal.steps.count = self.step_count
+        self._journal.steps.advance(self.step_count)
         self._replay.load_state_dict(state["replay"])

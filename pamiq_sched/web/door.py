@@ -96,7 +96,8 @@ class Held:
         self._connections = connections
         self._received = b""
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(connection, self._receive)
+        # By number: for a socket that it does not know yet, the loop would first write down what it looks like.
+        self._loop.add_reader(connection.fileno(), self._receive)
         self._timer = self._loop.call_later(SECONDS_FOR_A_REQUEST, self.abort)
 
     def close(self) -> None:
@@ -128,5 +129,5 @@ class Held:
 
     def _let_go(self) -> None:
         self._timer.cancel()
-        self._loop.remove_reader(self._connection)
+        self._loop.remove_reader(self._connection.fileno())
         self._connections.closed(self)

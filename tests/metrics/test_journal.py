@@ -106,7 +106,7 @@ def test_without_anybody_who_listens_nothing_is_kept():
 def test_few_values_are_kept_one_by_one_with_their_steps(recorder):
     component = attached(recorder)
     for step in range(MOST_POINTS):
-        component._journal.steps.count = step
+        component._journal.steps.advance(step)
         component.log("loss", float(step))
     points, _ = recorder.collect()
     assert [(p.step, p.value, p.count) for p in points] == [(s, float(s), 1) for s in range(MOST_POINTS)]
@@ -148,7 +148,7 @@ def test_a_child_counts_by_the_steps_of_its_parent(recorder):
     journal = recorder.open("agent")
     child = Component()
     child.attach_journal(journal.child("arm"))
-    journal.steps.count = 7
+    journal.steps.advance(7)
     child.log("effort", 1.0)
     (point,) = recorder.collect()[0]
     assert (point.name, point.step) == ("agent/arm/effort", 7)
@@ -199,3 +199,16 @@ def test_events_come_in_their_order_and_once(recorder):
         ("saved", "saved it", {"path": "x"}),
     ]
     assert recorder.collect() == ([], [])
+
+
+def test_a_value_that_is_logged_late_in_a_long_step_is_not_older_than_the_last_collection(recorder, monkeypatch):
+    """Values carry the time of their step; one that came after a collection came after it."""
+    moments = iter(range(1000))
+    monkeypatch.setattr("pamiq_sched.metrics.recorder.time.monotonic", lambda: next(moments))
+    component = attached(recorder)
+    component._journal.steps.mark = 3, -100.0
+    recorder.collect()
+    before = recorder.now()
+    component.log("loss", 1.0)
+    (point,) = recorder.collect()[0]
+    assert before - 2 < point.time <= recorder.now()

@@ -152,6 +152,18 @@ async def test_the_next_request_on_a_connection_must_become_whole_too(site, monk
         assert await is_closed(reader)
 
 
+async def test_the_time_for_a_body_begins_with_its_connection(site, monkeypatch):
+    """Who sends the head late has no more time for the body."""
+    monkeypatch.setattr(door_module, "SECONDS_FOR_A_REQUEST", 0.01)
+    monkeypatch.setattr(connections_module, "SECONDS_FOR_A_REQUEST", 3600.0)
+    async with serving(site) as (_, connect):
+        head = (
+            b"POST /api/pause HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+        )
+        reader, _ = await connect(head)
+        assert await is_closed(reader)
+
+
 @pytest.mark.usefixtures("little_time")
 async def test_a_whole_request_may_be_answered_late(site):
     site.system.gates["save"] = gate = asyncio.Event()
@@ -168,14 +180,16 @@ async def test_a_reader_that_takes_nothing_is_given_up(site, monkeypatch):
     for i in range(500):
         site.system.measure(f"{i:0400}", 0.0)
     async with serving(site) as (connections, connect):
-        _, writer = await connect(GET.replace(b"commands", b"history") * 300)
+        reader, writer = await connect(GET.replace(b"commands", b"history") * 300)
+        await reader.readline()
         writer.transport.pause_reading()
+        connections.none_left.clear()
         await connections.none_left.wait()
 
 
 async def test_what_is_no_http_is_told_so(site):
     async with serving(site) as (_, connect):
-        reader, _ = await connect(b"\x16\x03\x01 hello\r\n\r\n")
+        reader, _ = await connect(b"\x16\x03\x01 hello")
         status, body = await answer(reader)
         assert (status, body) == (400, b'{"error":"this is no request of HTTP/1.1"}')
         assert await is_closed(reader)
@@ -212,7 +226,8 @@ async def test_a_body_in_too_many_pieces_is_refused(site):
     """Chunks of one byte would keep the server from everything else."""
     start = b"POST /api/pause HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
     async with serving(site) as (_, connect):
-        reader, _ = await connect(start + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 2 * MOST_PIECES)
+        body = b"1\r\n \r\n" * 2 * MOST_PIECES + b"0\r\n\r\n"
+        reader, _ = await connect(start + b"Transfer-Encoding: chunked\r\n\r\n" + body)
         assert await is_closed(reader)
     assert site.system.asked == []
 
@@ -220,9 +235,11 @@ async def test_a_body_in_too_many_pieces_is_refused(site):
 async def test_a_large_body_is_thrown_away_so_that_its_sender_sees_why(site):
     start = b"POST /api/pause HTTP/1.1\r\n" + HEAD + b"Content-Type: application/json\r\n"
     async with serving(site) as (_, connect):
-        reader, writer = await connect(start + b"Content-Length: 10000000\r\n\r\n" + bytes(10_000_000))
-        await writer.drain()
-        assert (await answer(reader))[0] == 413
+        reader, writer = await connect()
+        for _ in range(2):
+            writer.write(start + b"Content-Length: 10000000\r\n\r\n" + bytes(10_000_000))
+            await writer.drain()
+            assert (await answer(reader))[0] == 413
         writer.write(GET)
         assert await answer(reader) == (200, b"[]")
 
@@ -246,7 +263,7 @@ async def test_at_the_end_who_waits_for_an_answer_gets_it_and_the_others_are_clo
         waiting, _ = await connect(b"POST /api/shutdown?wait=60 HTTP/1.1\r\n" + HEAD + b"\r\n")
         await site.system.was_asked.wait()
         site.end()
-        await connections.finish(30)
+        await connections.finish(3600)
         assert (await answer(waiting))[0] == 200
         for reader in (half, idle, waiting):
             assert await is_closed(reader)

@@ -255,7 +255,9 @@ async def test_a_body_without_end_is_cut(site):
                 await writer.drain()
 
 
-async def test_at_the_end_who_waits_for_an_answer_gets_it_and_the_others_are_closed(site):
+async def test_at_the_end_who_waits_for_an_answer_gets_it_and_the_others_are_closed(site, monkeypatch):
+    for module in (connections_module, door_module):
+        monkeypatch.setattr(module, "SECONDS_FOR_A_REQUEST", 3600.0)
     async with serving(site) as (connections, connect):
         half, _ = await connect(HALF)
         idle, _ = await connect(GET)

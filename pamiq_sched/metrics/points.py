@@ -43,11 +43,9 @@ class Point:
         last = points[-1]
         if len(points) == 1:
             return last
-        count = sum(point.count for point in points)
-        mean = sum(point.value * point.count for point in points) / count
-        least, _ = extremes([point.least for point in points])
-        _, greatest = extremes([point.greatest for point in points])
-        return cls(last.name, last.time, last.step, mean, least, greatest, count)
+        return cls(
+            last.name, last.time, last.step, *merged([(p.value, p.least, p.greatest, p.count) for p in points])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,23 @@ class MetricsSink(ABC):
 
     def close(self) -> None:  # noqa: B027 - most have nothing to finish
         """Finish; called once, after the last :meth:`write`."""
+
+
+def merged(parts: Sequence[tuple[float, float, float, int]]) -> tuple[float, float, float, int]:
+    """Return mean, least, greatest and count of several values, each of which may be several that were merged.
+
+    Example:
+        >>> merged([(4.0, 4.0, 4.0, 1), (1.0, 0.0, 2.0, 2)])
+        (2.0, 0.0, 4.0, 3)
+    """
+    count = sum(part[3] for part in parts)
+    # Weights first: a sum of large values would be infinite.
+    mean = sum(part[0] * (part[3] / count) for part in parts)
+    least, _ = extremes([part[1] for part in parts])
+    _, greatest = extremes([part[2] for part in parts])
+    if mean == mean:  # noqa: PLR0124 - NaN is not equal to itself
+        mean = min(max(mean, least), greatest)  # where rounding would lead out
+    return mean, least, greatest, count
 
 
 def extremes(values: Iterable[float]) -> tuple[float, float]:

@@ -5,13 +5,14 @@ Belongs to the thread that collects; any thread may tell of events.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
 from pamiq_sched.metrics.journal import Journal
-from pamiq_sched.metrics.points import Event, Point, extremes
+from pamiq_sched.metrics.points import Event, Point, merged
 
 MOST_POINTS: Final = 4
 """How many points a name gets each time that its values are collected; more values than that are merged into so
@@ -79,8 +80,10 @@ class Recorder:
         for begin, end in zip([0, *ends], ends, strict=False):
             piece = values[begin:end]
             mean = sum(piece) / len(piece)
-            # A mean that is a number is one of numbers: the quick way is right.
-            least, greatest = (min(piece), max(piece)) if mean == mean else extremes(piece)  # noqa: PLR0124
+            if math.isfinite(mean):  # and so are all of them: the quick way is right
+                least, greatest = min(piece), max(piece)
+            else:
+                mean, least, greatest, _ = merged([(value, value, value, 1) for value in piece])
             step, moment = marks[end - 1]
             # A step may have begun long ago; its value came after the last collection all the same.
             moment = self._epoch + max(moment, since)

@@ -22,6 +22,7 @@ from pamiq_sched.data import DataBuffer, DataUsersDict
 from pamiq_sched.interaction import Interaction
 from pamiq_sched.lifecycle import without_state
 from pamiq_sched.metrics.durations import Durations
+from pamiq_sched.metrics.recorder import Recorder
 from pamiq_sched.model import TrainingModel, TrainingModelsDict
 from pamiq_sched.runtime.budget import core_count, interpreter, limit_torch_threads, torch_threads
 from pamiq_sched.runtime.changes import Changes
@@ -36,6 +37,7 @@ from pamiq_sched.runtime.control import (
     Verb,
 )
 from pamiq_sched.runtime.controller import Controller
+from pamiq_sched.runtime.reporter import Reporter
 from pamiq_sched.runtime.signals import shut_down_on_signals
 from pamiq_sched.runtime.status import Status, SystemStatus
 from pamiq_sched.runtime.threads import InferenceThread, TrainingThread, WorkerThread
@@ -112,9 +114,11 @@ class System:
         if self._config.states_keeper is not None and files is not None:
             self._config.states_keeper.files = files
 
-        self._watch = watch = Watch(
-            self._config, interaction, self._users, self._models, self._trainers, self._clock, self.status
+        recorder = Recorder()
+        reporter = Reporter(
+            interaction, self._users, self._models, self._trainers, self._clock, self.status, recorder.now
         )
+        self._watch = watch = Watch(self._config, interaction, self._trainers, recorder, reporter)
         self._changes = Changes(self._trainers, watch.tell)
         controller = Controller(self._wake_sleepers)
         self._control = control = ControlThread(

@@ -13,17 +13,14 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Protocol
 
-from pamiq_sched.clock import Clock
-from pamiq_sched.data import DataUsersDict
 from pamiq_sched.interaction import Interaction
+from pamiq_sched.metrics.journal import NO_JOURNAL, Journal
 from pamiq_sched.metrics.recorder import Recorder
-from pamiq_sched.model import TrainingModelsDict
 from pamiq_sched.runtime.changes import Changes
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.control import Verb
 from pamiq_sched.runtime.numbers import LogWatcher, MetricsThread, SinkThread
 from pamiq_sched.runtime.reporter import Reporter, program
-from pamiq_sched.runtime.status import Status
 from pamiq_sched.runtime.web import Command, WebControl, new_token, require_server
 from pamiq_sched.trainer import TrainersDict
 
@@ -42,12 +39,10 @@ class Watch:
 
     Args:
         config: Says what there is to be.
-        interaction: Of the system.
-        users: Of the system.
-        models: Of the system.
-        trainers: Of the system.
-        clock: Agent time.
-        status: Returns how the system is.
+        interaction: Logs to journals, if somebody takes the numbers.
+        trainers: Likewise.
+        recorder: Has the journals.
+        reporter: Tells of the system.
 
     Raises:
         ImportError: If HTTP control is wanted and what it is made of is not installed.
@@ -57,28 +52,30 @@ class Watch:
         self,
         config: LaunchConfig,
         interaction: Interaction[Any, Any],
-        users: DataUsersDict,
-        models: TrainingModelsDict,
         trainers: TrainersDict,
-        clock: Clock,
-        status: Callable[[], Status],
+        recorder: Recorder,
+        reporter: Reporter,
     ) -> None:
         self._config = config
         self._interaction = interaction
         self._trainers = trainers
         self._recorder: Recorder | None = None
+        self._reporter = reporter
         self._web: WebControl | None = None
         self._sinks = [SinkThread(sink, self._report) for sink in config.metrics_sinks]
         self._log_watcher: LogWatcher | None = None
         if not self._sinks and config.web_api_address is None:
+            self._attach_journals(lambda _: NO_JOURNAL)
             return
         if config.web_api_address is not None:
             require_server()
-        self._recorder = recorder = Recorder()
-        interaction.attach_journal(recorder.open("agent"))
-        for name, trainer in trainers.items():
-            trainer.attach_journal(recorder.open(name))
-        self._reporter = Reporter(interaction, users, models, trainers, clock, status, recorder.now)
+        self._recorder = recorder
+        self._attach_journals(recorder.open)
+
+    def _attach_journals(self, journal_of: Callable[[str], Journal]) -> None:
+        self._interaction.attach_journal(journal_of("agent"))
+        for name, trainer in self._trainers.items():
+            trainer.attach_journal(journal_of(name))
 
     def attach(self, changes: Changes, submit: Submit, request_shutdown: Callable[[str], None]) -> None:
         """Take what HTTP control works; called once, before :meth:`open`."""
@@ -129,6 +126,7 @@ class Watch:
         Args:
             errors: What ended the system.
         """
+        self._attach_journals(lambda _: NO_JOURNAL)  # nobody would take what is logged from now on
         if self._log_watcher is not None:
             self.tell("ended", "ended by an error" if errors else "ended", errors=len(errors))
             logging.getLogger().removeHandler(self._log_watcher)

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pamiq_sched.web.jsontext import dump
 
 COOKIE: Final = "pamiq_sched_token"
+"""With the port behind it: a browser has one cookie of a name for all ports of a host."""
 
 MOST_BODY: Final = 64 * 1024
 """Bytes. The largest body that means anything has a few hundred."""
@@ -107,6 +108,7 @@ class Access:
     Args:
         app: What answers requests.
         host: What the server was asked to listen at.
+        port: Where it listens.
         token: What a request must carry; None: nothing.
         version: Of this library; told in each answer.
         closed_page: What a browser is shown that has no token, as HTML.
@@ -118,6 +120,7 @@ class Access:
         app: ASGIApp,
         *,
         host: str,
+        port: int,
         token: str | None,
         version: str,
         closed_page: bytes,
@@ -125,6 +128,7 @@ class Access:
     ) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
+        self._cookie = f"{COOKIE}_{port}"
         self._headers = [*_SECURITY_HEADERS, (b"x-pamiq-sched", version.encode())]
         self._closed_page = closed_page
         own = socket.gethostname().lower()
@@ -178,7 +182,9 @@ class Access:
         offered = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token") if path == "/" else None
         if offered is not None and method in ("GET", "HEAD"):
             return self._let_in(offered)
-        if self._token is not None and not any(compare_digest(self._token, o) for o in _tokens(headers)):
+        if self._token is not None and not any(
+            compare_digest(self._token, o) for o in _tokens(headers, self._cookie)
+        ):
             self._fail()
         is_command = method not in ("GET", "HEAD")
         if not (is_command and path == "/api/shutdown"):
@@ -204,7 +210,7 @@ class Access:
             return [(b"location", b"/")]
         if not compare_digest(self._token, offered.encode()):
             self._fail()
-        cookie = f"{COOKIE}={quote(self._token, safe='')}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{self._cookie}={quote(self._token, safe='')}; HttpOnly; SameSite=Strict; Path=/"
         return [(b"location", b"/"), (b"set-cookie", cookie.encode())]
 
     def _fail(self) -> None:
@@ -247,7 +253,7 @@ def _check_content_type(headers: Headers) -> None:
         raise RefusedError(415, f"a body must be of the type application/json, got {given!r}")
 
 
-def _tokens(headers: Headers) -> Iterator[bytes]:
+def _tokens(headers: Headers, cookie_name: str) -> Iterator[bytes]:
     """What a request offers as a token."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -258,7 +264,7 @@ def _tokens(headers: Headers) -> Iterator[bytes]:
     for cookies in headers.getlist("cookie"):
         for cookie in cookies.split(";"):
             name, _, value = cookie.strip().partition("=")
-            if name == COOKIE:
+            if name == cookie_name:
                 yield unquote_to_bytes(value)
 
 

@@ -77,7 +77,7 @@ class Api:
         self._mirror = mirror
         self._commands = commands
         self._page = Page(hello)
-        self._document = dump(document(hello.version))
+        self._document = dump(document(hello.version, hello.port))
 
     def routes(self) -> list[Route]:
         """Return which function answers what."""
@@ -243,6 +243,7 @@ def create_app(
     return Access(
         starlette,
         host=hello.host,
+        port=hello.port,
         token=hello.token,
         version=hello.version,
         closed_page=CLOSED_PAGE,

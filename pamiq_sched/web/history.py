@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from pamiq_sched.metrics import Event, Point
-from pamiq_sched.metrics.points import extremes
+from pamiq_sched.metrics import Event, Point, points
 
 MOST_NAMES: Final = 2000
 """More would be a mistake, a name made of a counter say; nobody looks at so many, and each takes memory."""
@@ -135,14 +134,7 @@ def merged(first: Row, second: Row | None = None) -> Row:
     """
     if second is None:
         return first
-    count = first[5] + second[5]
-    # Weights first: a sum of large values would be infinite.
-    mean = first[2] * (first[5] / count) + second[2] * (second[5] / count)
-    least, _ = extremes((first[3], second[3]))
-    _, greatest = extremes((first[4], second[4]))
-    if mean == mean:  # noqa: PLR0124 - NaN is not equal to itself
-        mean = min(max(mean, least), greatest)  # where rounding would lead out
-    return second[0], second[1], mean, least, greatest, count
+    return second[0], second[1], *points.merged([first[2:], second[2:]])
 
 
 class History:
@@ -160,7 +152,7 @@ class History:
         self._latest: dict[str, Point] = {}
         self._has_refused = False
 
-    def add_points(self, points: Iterable[Point]) -> tuple[list[Point], list[Event]]:
+    def add_points(self, new: Iterable[Point]) -> tuple[list[Point], list[Event]]:
         """Keep some points.
 
         Returns:
@@ -168,7 +160,7 @@ class History:
         """
         kept: list[Point] = []
         notes: list[Event] = []
-        for point in points:
+        for point in new:
             series = self._series.get(point.name)
             if series is None:
                 if len(self._series) >= MOST_NAMES or len(point.name) > LONGEST_NAME:

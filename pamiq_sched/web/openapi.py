@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pamiq_sched.web.access import COOKIE
+
 Json = dict[str, Any]
 
 TEXT: Json = {"type": "string"}
@@ -14,11 +16,12 @@ MOMENT: Json = {"type": "number", "description": "seconds since 1970"}
 FLAG: Json = {"type": "boolean"}
 
 
-def document(version: str) -> Json:
+def document(version: str, port: int) -> Json:
     """Return the document.
 
     Args:
         version: Of this library.
+        port: Where it is served, by which the cookie is named.
     """
     return {
         "openapi": "3.1.0",
@@ -36,7 +39,7 @@ def document(version: str) -> Json:
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "basic": {"type": "http", "scheme": "basic", "description": "any user; the token is the password"},
-                "cookie": {"type": "apiKey", "in": "cookie", "name": "pamiq_sched_token"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": f"{COOKIE}_{port}"},
             },
             "schemas": _schemas(),
             "responses": {

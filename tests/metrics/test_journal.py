@@ -212,3 +212,11 @@ def test_a_value_that_is_logged_late_in_a_long_step_is_not_older_than_the_last_c
     component.log("loss", 1.0)
     (point,) = recorder.collect()[0]
     assert before - 2 < point.time <= recorder.now()
+
+
+def test_a_mean_of_large_values_is_no_infinity(recorder):
+    component = attached(recorder)
+    for _ in range(8):
+        component.log("loss", 1.7e308)
+    (*_, point) = recorder.collect()[0]
+    assert (point.value, point.count) == (1.7e308, 2)

@@ -239,3 +239,18 @@ def test_steps_and_sessions_of_numbers_go_on_after_a_resume(parts, probe, sink):
     first = next(point for point in again.points if point.name == "trainer/cycle_time")
     assert first.step > 3
     assert steps > 0
+
+
+def test_what_is_logged_after_the_end_or_in_a_system_that_nobody_watches_is_not_kept(parts, sink):
+    arguments = parts.arguments(metrics_sinks=[sink], metrics_interval=0.01)
+    trainer = arguments["trainers"]["trainer"]
+    with System(**arguments):
+        journal = trainer._journal
+        sink.wait_for(lambda: sink.points)
+    trainer.log("loss", 1.0)
+    assert "loss" not in journal
+    assert "trainer/loss" not in sink.names()
+    trainer.attach_journal(journal)  # of a system that was never started
+    arguments["config"].pop("metrics_sinks")
+    with System(**arguments):
+        assert trainer._journal is not journal

@@ -49,8 +49,8 @@ def basic(credentials):
         {"authorization": "bearer  secret"},
         {"authorization": basic(b":secret")},
         {"authorization": basic(b"anybody:secret")},
-        {"cookie": "pamiq_sched_token=secret"},
-        {"cookie": "a=b; pamiq_sched_token=wrong; pamiq_sched_token=secret"},
+        {"cookie": "pamiq_sched_token_8391=secret"},
+        {"cookie": "a=b; pamiq_sched_token_8391=wrong; pamiq_sched_token_8391=secret"},
     ],
     ids=str,
 )
@@ -67,7 +67,7 @@ async def test_the_token_may_come_in_several_ways(site, headers):
         {"authorization": "Basic"},
         {"authorization": "Digest secret"},
         {"cookie": "token=secret"},
-        {"cookie": "pamiq_sched_token"},
+        {"cookie": "pamiq_sched_token_8391"},
         {"x-token": "secret"},
     ],
     ids=str,
@@ -96,7 +96,7 @@ async def test_a_browser_that_brings_the_token_keeps_it_and_loses_it_from_the_ad
     answer = await site.get("/?token=secret", token=None)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/"
-    assert answer.headers["set-cookie"] == "pamiq_sched_token=secret; HttpOnly; SameSite=Strict; Path=/"
+    assert answer.headers["set-cookie"] == "pamiq_sched_token_8391=secret; HttpOnly; SameSite=Strict; Path=/"
 
 
 async def test_a_wrong_token_in_the_address_gives_no_cookie(site):

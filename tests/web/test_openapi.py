@@ -14,12 +14,12 @@ pytestmark = pytest.mark.anyio
 
 
 def test_the_document_is_one_of_openapi():
-    OpenAPIV31SpecValidator(document("0.1.0")).validate()
+    OpenAPIV31SpecValidator(document("0.1.0", 8391)).validate()
 
 
 async def test_every_route_is_in_the_document_and_the_other_way_round(site):
     described = {
-        (path, method.upper()) for path, methods in document("0.1.0")["paths"].items() for method in methods
+        (path, method.upper()) for path, methods in document("0.1.0", 8391)["paths"].items() for method in methods
     }
     routes = Api(site.hello, site.mirror, site.commands).routes()
     served = {(route.path.replace(":path", ""), method) for route in routes for method in route.methods - {"HEAD"}}
@@ -27,12 +27,12 @@ async def test_every_route_is_in_the_document_and_the_other_way_round(site):
 
 
 async def test_the_server_hands_its_document_out(site):
-    assert (await site.get("/api/openapi.json")).json() == document("0.1.0")
+    assert (await site.get("/api/openapi.json")).json() == document("0.1.0", 8391)
 
 
 def check(operation, answer):
     """Hold an answer against what the document says of it."""
-    whole = document("0.1.0")
+    whole = document("0.1.0", 8391)
     response = operation["responses"][str(answer.status_code)]
     if "$ref" in response:
         response = whole["components"]["responses"][response["$ref"].rpartition("/")[2]]
@@ -48,14 +48,14 @@ async def test_what_is_read_is_as_described(site, path):
     )
     site.mirror.take_batch([], [Event("state", 1.0, "", {"state": "paused"})])
     await site.post("/api/save-state")
-    paths = document("0.1.0")["paths"]
+    paths = document("0.1.0", 8391)["paths"]
     answer = await site.get(path)
     assert answer.status_code == 200
     check(paths[path.replace("/1", "/{id}")]["get"], answer)
 
 
 async def test_what_a_command_comes_to_is_as_described(site):
-    pause = document("0.1.0")["paths"]["/api/pause"]["post"]
+    pause = document("0.1.0", 8391)["paths"]["/api/pause"]["post"]
     answers = [await site.post("/api/pause"), await site.post("/api/pause?wait=x")]
     answers.append(await site.post("/api/pause", token=None))
     answers.append(await site.post("/api/pause", headers={"origin": "null"}))

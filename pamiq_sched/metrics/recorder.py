@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Final
 
-from pamiq_sched.metrics.journal import Journal
+from pamiq_sched.metrics.journal import Journal, Mark
 from pamiq_sched.metrics.points import Event, Point, merged
 
 MOST_POINTS: Final = 4
@@ -29,7 +29,7 @@ class Recorder:
         >>> recorder = Recorder()
         >>> journal = recorder.open("dqn")
         >>> journal.steps.advance(1)
-        >>> journal["loss"].extend((0.5, journal.steps.mark))
+        >>> journal.new_list("loss").append(0.5)
         >>> points, events = recorder.collect()
         >>> points[0].name, points[0].step, points[0].value
         ('dqn/loss', 1, 0.5)
@@ -60,38 +60,56 @@ class Recorder:
         """Take what came since the last call, in the order of names and of time."""
         points: list[Point] = []
         since, self._collected_at = self._collected_at, time.monotonic()
-        for journal in _family(self._journals):
-            for name in list(journal):
-                points += self._take(f"{journal.prefix}/{name}", journal[name], since)
+        for journal in [journal for opened in self._journals for journal in opened.steps.journals]:
+            for name, waiting in list(journal.lists.items()):
+                points += self._take(f"{journal.prefix}/{name}", waiting, journal.steps.count, since)
         events = [self._events.popleft() for _ in range(len(self._events))]
         return points, events
 
-    def _take(self, name: str, waiting: list[Any], since: float) -> list[Point]:
+    def _take(self, name: str, waiting: list[Any], step: int, since: float) -> list[Point]:
         # One operation each: what is logged between the two stays.
         taken = waiting[:]
         del waiting[: len(taken)]
-        if not taken:
-            return []
-        values = list(map(float, taken[::2]))  # asks another device for those that are there
-        marks = taken[1::2]
+        values, marks, ends = _apart(taken, (step, self._collected_at))
         points = []
         pieces = min(len(values), MOST_POINTS)
-        ends = [len(values) * (i + 1) // pieces for i in range(pieces)]
-        for begin, end in zip([0, *ends], ends, strict=False):
+        begin = 0
+        for end in [len(values) * (i + 1) // pieces for i in range(pieces)]:
             piece = values[begin:end]
+            begin = end
             mean = sum(piece) / len(piece)
             if math.isfinite(mean):  # and so are all of them: the quick way is right
                 least, greatest = min(piece), max(piece)
             else:
                 mean, least, greatest, _ = merged([(value, value, value, 1) for value in piece])
-            step, moment = marks[end - 1]
-            # A step may have begun long ago; its value came after the last collection all the same.
+            step, moment = marks[bisect_left(ends, end)]
+            # A step that ended before the last collection has a mark of then, but not these values of it.
             moment = self._epoch + max(moment, since)
             points.append(Point(name, moment, step, mean, least, greatest, len(piece)))
         return points
 
 
-def _family(journals: list[Journal]) -> Iterator[Journal]:
-    for journal in journals:
-        yield journal
-        yield from _family(journal.children)
+def _apart(taken: list[Any], last: Mark) -> tuple[list[float], list[Mark], list[int]]:
+    """Return values, marks, and for each mark how many of the values there are up to it.
+
+    Args:
+        taken: Values, and marks behind them.
+        last: The mark of the values behind the last one.
+    """
+    values: list[Any] = []
+    marks: list[Mark] = []
+    ends: list[int] = []
+    # Loops of the interpreter's own throughout: there may be many thousands.
+    kinds = list(map(type, taken))
+    number_of_marks = kinds.count(tuple)
+    begin = 0
+    for _ in range(number_of_marks):
+        place = kinds.index(tuple, begin)
+        values += taken[begin:place]
+        marks.append(taken[place])
+        ends.append(len(values))
+        begin = place + 1
+    values += taken[begin:]
+    if kinds.count(float) + number_of_marks < len(kinds):
+        values = list(map(float, values))  # asks another device for those that are there
+    return values, [*marks, last], [*ends, len(values)]

@@ -100,7 +100,7 @@ def test_a_name_that_is_none_is_refused_whether_anybody_listens_or_not(component
 def test_without_anybody_who_listens_nothing_is_kept():
     component = Component()
     component.log("loss", 1.0)
-    assert list(component._journal["loss"]) == []
+    assert component._journal.lists["loss"] == []
 
 
 def test_few_values_are_kept_one_by_one_with_their_steps(recorder):
@@ -201,17 +201,42 @@ def test_events_come_in_their_order_and_once(recorder):
     assert recorder.collect() == ([], [])
 
 
-def test_a_value_that_is_logged_late_in_a_long_step_is_not_older_than_the_last_collection(recorder, monkeypatch):
-    """Values carry the time of their step; one that came after a collection came after it."""
-    moments = iter(range(1000))
-    monkeypatch.setattr("pamiq_sched.metrics.recorder.time.monotonic", lambda: next(moments))
+def test_values_of_several_steps_carry_each_its_own_also_when_a_step_is_collected_in_two_goes(recorder):
     component = attached(recorder)
-    component._journal.steps.mark = 3, -100.0
+    steps = component._journal.steps
+    steps.advance(1)
+    component.log("loss", 1.0)
+    first = recorder.collect()[0]
+    component.log("loss", 2.0)
+    steps.advance(2)
+    component.log("loss", 3.0)
+    component.log("loss", 4.0)
+    steps.advance(3)
+    steps.advance(4)
+    component.log("loss", 5.0)
+    points = first + recorder.collect()[0]
+    assert [(p.value, p.step) for p in points] == [(1.0, 1), (2.0, 1), (3.0, 2), (4.0, 2), (5.0, 4)]
+    assert [p.time for p in points] == sorted(p.time for p in points)
+    assert recorder.collect() == ([], [])
+
+
+def test_merged_values_carry_the_step_of_their_last(recorder):
+    component = attached(recorder)
+    for step in range(1, 101):
+        component._journal.steps.advance(step)
+        component.log("loss", float(step))
+    points, _ = recorder.collect()
+    assert [p.step for p in points] == [int(p.greatest) for p in points] == [25, 50, 75, 100]
+
+
+def test_a_value_that_was_logged_long_after_its_step_began_is_not_older_than_the_last_collection(recorder):
+    component = attached(recorder)
+    component._journal.steps.advance(1)
     recorder.collect()
-    before = recorder.now()
+    between = recorder.now()
     component.log("loss", 1.0)
     (point,) = recorder.collect()[0]
-    assert before - 2 < point.time <= recorder.now()
+    assert between <= point.time <= recorder.now()
 
 
 def test_a_mean_of_large_values_is_no_infinity(recorder):

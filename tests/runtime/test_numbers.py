@@ -248,7 +248,7 @@ def test_what_is_logged_after_the_end_or_in_a_system_that_nobody_watches_is_not_
         journal = trainer._journal
         sink.wait_for(lambda: sink.points)
     trainer.log("loss", 1.0)
-    assert "loss" not in journal
+    assert "loss" not in journal.lists
     assert "trainer/loss" not in sink.names()
     trainer.attach_journal(journal)  # of a system that was never started
     arguments["config"].pop("metrics_sinks")

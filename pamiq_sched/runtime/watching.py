@@ -7,11 +7,12 @@ is nothing of it. Belongs to the thread that starts the system, and at the end t
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pamiq_sched.interaction import Interaction
 from pamiq_sched.metrics.journal import NO_JOURNAL, Journal
@@ -25,6 +26,9 @@ from pamiq_sched.runtime.web import Command, WebControl, new_token, require_serv
 from pamiq_sched.trainer import TrainersDict
 
 _logger = logging.getLogger(__name__)
+
+LEAST_TO_END: Final = 1.0
+"""Seconds that a sink gets to write what waits, though another one that hangs has taken up the time there is."""
 
 
 class Submit(Protocol):
@@ -127,15 +131,19 @@ class Watch:
             errors: What ended the system.
         """
         self._attach_journals(lambda _: NO_JOURNAL)  # nobody would take what is logged from now on
-        if self._log_watcher is not None:
+        threads: list[MetricsThread | SinkThread] = [*self._sinks]
+        if self._log_watcher is None:  # it never came to start()
+            for sink in self._sinks:
+                sink.start()  # which alone may close it
+        else:
             self.tell("ended", "ended by an error" if errors else "ended", errors=len(errors))
             logging.getLogger().removeHandler(self._log_watcher)
-            threads: list[MetricsThread | SinkThread] = [self._metrics, *self._sinks]
-            for thread in threads:
-                if not thread.stop(self._config.shutdown_timeout):
-                    _logger.error(
-                        "numbers are lost: the %s thread does not end; it is at\n%s", thread.name, thread.stack()
-                    )
+            threads.insert(0, self._metrics)
+        deadline = time.monotonic() + self._config.shutdown_timeout
+        for thread in threads:
+            if not thread.stop(max(deadline - time.monotonic(), LEAST_TO_END)):
+                text = "numbers are lost: the %s thread does not end; it is at\n%s"
+                _logger.error(text, thread.name, thread.stack())
         if self._web is not None:
             self._web.stop(["".join(traceback.format_exception(error)) for error in errors])
 

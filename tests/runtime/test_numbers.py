@@ -195,6 +195,13 @@ def test_a_sink_that_hangs_holds_up_only_its_own_numbers(parts, probe, sink, mon
     hanging.gate.set()
 
 
+def test_a_sink_of_a_system_that_cannot_start_is_closed(parts, sink, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        watched(parts, sink, saved_state_path=tmp_path / "nothing").start()
+    assert sink.closed == 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pamiq")]
+
+
 def test_each_sink_has_a_thread_of_its_own_and_none_is_left(parts, sink):
     other = Keeping()
     with watched(parts, sink, other):

@@ -75,6 +75,7 @@ LEFT_AS_THEY_ARE = {
             ("pamiq_sched.runtime.numbers", "time"),
             ("pamiq_sched.runtime.reporter", "time"),
             ("pamiq_sched.runtime.watching", "Future"),
+            ("pamiq_sched.runtime.watching", "time"),
             ("pamiq_sched.runtime.web", "Future"),
             ("pamiq_sched.runtime.web", "SimpleQueue"),
             ("pamiq_sched.runtime.web", "socket"),

@@ -1,11 +1,19 @@
 """What every test may use, and what no test may leave behind."""
 
+import signal
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from pamiq_sched import ManualClock, system_clock
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let Ctrl-C reach programs that tests start: a shell makes what it runs in the background ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

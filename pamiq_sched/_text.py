@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -15,6 +17,21 @@ def printable(text: str) -> str:
         a\tb \x1b[2J
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def many(count: int, name: str) -> str:
+    """Return a count with its name.
+
+    Example:
+        >>> many(1, "pause"), many(2000, "pause")
+        ('1 pause', '2,000 pauses')
+    """
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def program() -> str:
+    """What this process is called, for people."""
+    return Path(sys.argv[0]).name or "python"
 
 
 def finite(value: Any, instead: Callable[[float], Any]) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from pamiq_sched._text import many
 from pamiq_sched.console.inspect import age
 from pamiq_sched.console.snapshot import Snapshot, Times, TrainerView
 
@@ -249,16 +250,6 @@ def _values(numbers: Mapping[str, float | None]) -> list[Text]:
 
 def _percentiles(times: Times) -> str:
     return f"p50 {seconds(times.p50)} p99 {seconds(times.p99)}" if times.count else "p50 - p99 -"
-
-
-def many(count: int, name: str) -> str:
-    """Return a count with its name.
-
-    Example:
-        >>> many(1, "pause"), many(2000, "pause")
-        ('1 pause', '2,000 pauses')
-    """
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _clock(uptime: float | None) -> str:

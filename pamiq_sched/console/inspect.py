@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pamiq_sched._text import finite, printable
+from pamiq_sched._text import finite, many, printable
 from pamiq_sched.console import Failure
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _state(state: SavedState, *, tensors: bool, traceback: bool) -> Lines:
             *((k.replace("_", " "), _short(v)) for k, v in manifest.about.items() if k not in VERSIONS),
         ]
     files = sum(component.files for component in state.components)
-    facts.append(("size", f"{_bytes(state.size)} in {_many(files, 'file')}"))
+    facts.append(("size", f"{_bytes(state.size)} in {many(files, 'file')}"))
     wide = max(len(name) for name, _ in facts)
     for name, text in facts:
         if text:
@@ -110,7 +110,7 @@ def _state(state: SavedState, *, tensors: bool, traceback: bool) -> Lines:
     if state.verifies:
         yield f"  {'verifies':{wide}}  yes, every file is as it was saved", "green"
     else:
-        yield f"  {'verifies':{wide}}  NO: {_many(len(state.problems), 'difference')}", "red"
+        yield f"  {'verifies':{wide}}  NO: {many(len(state.problems), 'difference')}", "red"
         for problem in state.problems:
             yield f"    {problem}", "red"
     yield "", None
@@ -128,7 +128,7 @@ def _components(state: SavedState) -> Iterator[str]:
     rows = []
     for component in state.components:
         name = component.name or "(no component)"
-        others = f"{_many(len(component.others), 'file')} of its own" if component.others else ""
+        others = f"{many(len(component.others), 'file')} of its own" if component.others else ""
         only = component.values[0] if len(component.values) == 1 and not component.others else None
         if only is not None and only.name == component.name:
             rows.append((name, component.files, component.size, _holds(only)))
@@ -154,7 +154,7 @@ def _holds(value: SavedValue) -> str:
             for tensor in tensors:
                 counts[tensor.dtype] += tensor.count
             numbers = ", ".join(f"{count} {dtype}" for dtype, count in counts.items())
-            parts.append(f"{_many(len(tensors), kind)}: {numbers}")
+            parts.append(f"{many(len(tensors), kind)}: {numbers}")
     return "; ".join(part for part in (*parts, *value.problems) if part)
 
 
@@ -293,10 +293,6 @@ def _bytes(count: float) -> str:
         if count < 999.5:
             return f"{count:.3g} {unit}"
     return f"{count / 1000:.3g} TB"
-
-
-def _many(count: int, name: str) -> str:
-    return f"{count} {name}{'' if count == 1 else 's'}"
 
 
 def _few(texts: Sequence[str], most: int = 12) -> str:

@@ -26,11 +26,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from pamiq_sched._text import printable
+from pamiq_sched._text import many, printable
 from pamiq_sched.console import Failure
 from pamiq_sched.console.client import Client, Target
 from pamiq_sched.console.control import rich_console, show
-from pamiq_sched.console.display import COLOURS, Happening, Section, fitted, many, number, seconds, sections
+from pamiq_sched.console.display import COLOURS, Happening, Section, fitted, number, seconds, sections
 from pamiq_sched.console.feed import Feed
 from pamiq_sched.console.snapshot import Snapshot
 

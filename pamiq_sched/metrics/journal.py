@@ -117,6 +117,10 @@ _NOWHERE = _Nowhere()
 class _NoJournal(Journal):
     """The journal of a component whose numbers nobody wants."""
 
+    def __init__(self) -> None:
+        super().__init__("")
+        self.steps.journals.clear()  # it has nothing to mark, however many names it is told
+
     @override
     def child(self, name: str) -> Journal:
         return self
@@ -126,7 +130,7 @@ class _NoJournal(Journal):
         return _NOWHERE
 
 
-NO_JOURNAL: Final[Journal] = _NoJournal("")
+NO_JOURNAL: Final[Journal] = _NoJournal()
 
 
 class LoggingMixin:

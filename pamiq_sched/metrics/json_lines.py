@@ -21,7 +21,7 @@ from typing_extensions import override
 
 import pamiq_sched
 from pamiq_sched import _checks
-from pamiq_sched._text import finite
+from pamiq_sched._text import finite, program
 from pamiq_sched.metrics.points import Event, MetricsSink, Point
 
 _NOT_FINITE = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
@@ -74,7 +74,7 @@ class JsonLinesSink(MetricsSink):
             "started": time(),
             "version": pamiq_sched.__version__,
             "pid": os.getpid(),
-            "program": Path(sys.argv[0]).name,
+            "program": program(),
         }
         try:
             self._append(_json({"run": run}) + "\n")

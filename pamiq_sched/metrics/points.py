@@ -32,6 +32,10 @@ class Point:
         """Return the point of one value."""
         return cls(name, time, step, value, value, value)
 
+    def row(self) -> list[Any]:
+        """Return all of it in a row, as JSON tells it."""
+        return [self.name, self.time, self.step, self.value, self.least, self.greatest, self.count]
+
     @classmethod
     def merged(cls, points: Sequence[Point]) -> Point:
         """Return one point for several of a name, in their order; there must be at least one.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pamiq_sched._text import printable
+from pamiq_sched._text import many, printable
 from pamiq_sched.report.panels import GROUPS, MOST_PANELS, Line, Panel, amount, span, time_ticks
 from pamiq_sched.report.recording import Array, Happening, Recording, Series
 from pamiq_sched.state.inspection import SavedStates
@@ -82,10 +82,10 @@ def _facts(recording: Recording) -> str:
         ("Paused", f"{_times(len(recording.pauses))}, {span(paused)} in all" if recording.pauses else ""),
         ("Saved", f"{_times(len(saves))}, at last after {span(saves[-1].at)}" if saves else ""),
         ("Errors", str(len(errors)) if errors else ""),
-        ("Numbers", f"{_many(values, 'value')} by {_many(len(recording.series), 'name')}"),
+        ("Numbers", f"{many(values, 'value')} by {many(len(recording.series), 'name')}"),
         ("Version", f"pamiq-sched {last.version}" if last.version else ""),
         ("Read from", ", ".join(file.name for file in recording.files)),
-        ("Not read", f"{_many(recording.skipped, 'line')}, damaged or foreign" if recording.skipped else ""),
+        ("Not read", f"{many(recording.skipped, 'line')}, damaged or foreign" if recording.skipped else ""),
     ]
     rows = "".join(f"<div><dt>{name}</dt><dd>{_text(text)}</dd></div>" for name, text in facts if text)
     return f"<dl>{rows}</dl>"
@@ -237,7 +237,7 @@ def _number(coordinate: float) -> str:
 def _summary(series: Series) -> str:
     least, greatest = _extremes(series)
     return (
-        f"{series.name}: {_many(int(series.count.sum()), 'value')} from {amount(least)} to {amount(greatest)}, "
+        f"{series.name}: {many(int(series.count.sum()), 'value')} from {amount(least)} to {amount(greatest)}, "
         f"last {amount(series.last)}"
     )
 
@@ -353,10 +353,6 @@ def _plain(value: object) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return amount(value) if isinstance(value, float) else json.dumps(value, default=str)
-
-
-def _many(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
 
 
 def _times(count: int) -> str:

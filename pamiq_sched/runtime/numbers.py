@@ -53,13 +53,7 @@ class MetricsThread(OwnThread):
         self._takers = takers
         self._interval = interval
         self._is_over = threading.Event()
-        self._turns = 0
         self._has_failed = False
-
-    @property
-    @override
-    def passes(self) -> int:
-        return self._turns
 
     def stop(self, timeout: float) -> bool:
         """Collect once more, and end; return whether it has ended in time."""
@@ -73,7 +67,6 @@ class MetricsThread(OwnThread):
         is_last = False
         while not is_last:
             is_last = self._is_over.wait(self._interval)
-            self._turns += 1
             now = time.monotonic()
             is_due = is_last or now - sampled_at >= SECONDS_BETWEEN_SAMPLES
             try:
@@ -106,12 +99,6 @@ class SinkThread(OwnThread):
         self._report = report
         self._batches: queue.Queue[Batch | None] = queue.Queue(MOST_BATCHES)
         self._has_reported_loss = False
-        self._written = 0
-
-    @property
-    @override
-    def passes(self) -> int:
-        return self._written
 
     def take(self, points: Sequence[Point], events: Sequence[Event]) -> None:
         """Put a batch behind those that wait; never waits."""
@@ -140,7 +127,6 @@ class SinkThread(OwnThread):
         try:
             while (batch := self._batches.get()) is not None:
                 self._sink.write(*batch)
-                self._written += 1
         except Exception as error:
             _logger.exception("a sink of numbers has failed")
             name = type(self._sink).__name__

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
+from pamiq_sched._text import program
 from pamiq_sched.clock import Clock
 from pamiq_sched.data import DataUsersDict
 from pamiq_sched.data.buffer import max_size_of
@@ -157,8 +156,3 @@ class Reporter:
             "hyperparameters": [dataclasses.asdict(h) for h in controls.hyperparameters],
             "schedules": [dataclasses.asdict(s) for s in controls.schedules],
         }
-
-
-def program() -> str:
-    """What this process is called, for people."""
-    return Path(sys.argv[0]).name or "python"

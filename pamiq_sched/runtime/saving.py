@@ -16,7 +16,7 @@ from typing import Any
 from typing_extensions import override
 
 from pamiq_sched.runtime.budget import core_count, limit_torch_threads
-from pamiq_sched.runtime.threads import OwnThread
+from pamiq_sched.runtime.threads import WatchedThread
 from pamiq_sched.state import StagedState, StatesKeeper, StateStore
 
 
@@ -33,7 +33,7 @@ class Progress(IntEnum):
     """It was done, or has failed."""
 
 
-class Save(OwnThread):
+class Save(WatchedThread):
     """Takes and writes one state.
 
     Args:

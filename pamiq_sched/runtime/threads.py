@@ -47,7 +47,7 @@ def machine_seconds(clock: Clock, agent_seconds: float, longest: float = LONGEST
 
 
 class OwnThread(ABC):
-    """A thread of the system's own, which can be looked at.
+    """A thread of the system's own.
 
     Args:
         name: What it does.
@@ -75,6 +75,14 @@ class OwnThread(ABC):
         frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 - there is no public way
         return "".join(traceback.format_stack(frame)) if frame else "  (not running)\n"
 
+    @abstractmethod
+    def _main(self) -> None:
+        """What it does, to its end."""
+
+
+class WatchedThread(OwnThread):
+    """A thread that the watchdog looks at."""
+
     @property
     @abstractmethod
     def passes(self) -> int:
@@ -88,12 +96,8 @@ class OwnThread(ABC):
         """How many seconds it may rest between two of its steps by its own plan; any thread."""
         return 0.0
 
-    @abstractmethod
-    def _main(self) -> None:
-        """What it does, to its end."""
 
-
-class WorkerThread(OwnThread):
+class WorkerThread(WatchedThread):
     """A thread that works until it is told to stop.
 
     Args:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pamiq_sched.runtime.threads import LEAST_WAIT, OwnThread
+from pamiq_sched.runtime.threads import LEAST_WAIT, WatchedThread
 
 _logger = logging.getLogger(__name__)
 
@@ -34,11 +34,11 @@ class Watchdog:
         self._deadline = deadline
         self.seconds_between_looks = max(deadline / LOOKS_PER_DEADLINE, LEAST_WAIT)
         """How often to call :meth:`look`."""
-        self._sights: list[tuple[OwnThread, _Sight]] = []
+        self._sights: list[tuple[WatchedThread, _Sight]] = []
         self._looks_at = math.inf
         self._stuck: dict[str, str] = {}
 
-    def watch(self, threads: Iterable[OwnThread]) -> None:
+    def watch(self, threads: Iterable[WatchedThread]) -> None:
         """Watch these from now on, and no others."""
         now = time.monotonic()
         self._sights = [(thread, _Sight(thread.passes, now)) for thread in threads]

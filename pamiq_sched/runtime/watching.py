@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, Protocol
 
+from pamiq_sched._text import program
 from pamiq_sched.interaction import Interaction
 from pamiq_sched.metrics.journal import NO_JOURNAL, Journal
 from pamiq_sched.metrics.recorder import Recorder
@@ -21,7 +22,7 @@ from pamiq_sched.runtime.changes import Changes
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.control import Verb
 from pamiq_sched.runtime.numbers import LogWatcher, MetricsThread, SinkThread
-from pamiq_sched.runtime.reporter import Reporter, program
+from pamiq_sched.runtime.reporter import Reporter
 from pamiq_sched.runtime.web import Command, WebControl, new_token, require_server
 from pamiq_sched.trainer import TrainersDict
 

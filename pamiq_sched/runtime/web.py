@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -29,8 +30,8 @@ from urllib.parse import quote
 from typing_extensions import override
 
 import pamiq_sched
+from pamiq_sched._text import program
 from pamiq_sched.metrics.points import Event, Point
-from pamiq_sched.runtime.reporter import program
 from pamiq_sched.runtime.status import SystemStatus
 from pamiq_sched.runtime.threads import OwnThread
 from pamiq_sched.web.records import Record, published
@@ -136,16 +137,10 @@ class WebControl(OwnThread):
         self._is_stopping = False
         self._is_serving = threading.Event()
         self._has_ended = threading.Event()
-        self._lines = 0
         self._describes_at = 0.0  # of the writing thread: when how the system is has to be told again
         self._kept: Path | None = None
         self.url = ""
         """Where to look, with the token; once it is started."""
-
-    @property
-    @override
-    def passes(self) -> int:
-        return self._lines
 
     def open(self) -> None:
         """Take the port; before anything else of the system has begun.
@@ -242,7 +237,6 @@ class WebControl(OwnThread):
         with link, link.makefile("rb") as lines:
             with suppress(OSError):
                 for line in lines:
-                    self._lines += 1
                     self._obey(json.loads(line))
             # Behind the last line: what the writer still has is for nobody.
             with suppress(OSError):
@@ -309,9 +303,6 @@ class WebControl(OwnThread):
             self._is_serving.set()
             return
         number, verb = message["id"], message["verb"]
-        if verb == "status":
-            self._out.put(lambda: {"id": number, "result": self._describe()})
-            return
         try:
             outcome = self._commands[verb](message.get("arguments", {}))
         except Exception as error:  # noqa: BLE001 - for whoever asked
@@ -368,10 +359,7 @@ class WebControl(OwnThread):
 
 
 def _batch(points: Sequence[Point], events: Sequence[Event]) -> dict[str, Any]:
-    return {
-        "points": [[p.name, p.time, p.step, p.value, p.least, p.greatest, p.count] for p in points],
-        "events": [{"kind": e.kind, "time": e.time, "text": e.text, "details": dict(e.details)} for e in events],
-    }
+    return {"points": [point.row() for point in points], "events": [asdict(event) for event in events]}
 
 
 def new_token() -> str:

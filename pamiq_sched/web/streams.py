@@ -48,9 +48,7 @@ class Batch:
     @cached_property
     def text(self) -> str:
         """The points as a message."""
-        return message(
-            "points", [[p.name, p.time, p.step, p.value, p.least, p.greatest, p.count] for p in self.points]
-        )
+        return message("points", [point.row() for point in self.points])
 
     @classmethod
     def merged(cls, batches: Iterable[Batch]) -> Batch:

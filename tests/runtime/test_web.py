@@ -93,8 +93,8 @@ def test_a_status_tells_of_every_part(parts, probe):
 
 def test_a_pause_that_fails_answers_with_the_reason_and_the_stacks(parts, probe):
     config = {"timeout_for_all_threads_pause": 0.05, "max_attempts_to_pause_all_threads": 1}
+    gate = probe.gate("trainer.step")
     with served(parts, **config) as system:
-        gate = probe.gate("trainer.step")
         probe.wait_for("trainer.step")
         status, answer = Client(system).post("/api/pause")
         gate.set()

@@ -68,6 +68,7 @@ TABLE = """
 LaunchConfig
   states_dir                                      T    V  ok  T    T  T T      T   T   T   T     T
   state_name_format                               T    V  ok  T    T  T T      T   T   T   T     T
+  seed                                            ok   T  T   T    V  ok T      T   T   T   T     V
   saved_state_path                                ok   V  ok  T    T  T T      T   T   T   T     T
   save_state_condition                            ok   T  T   T    T  T T      T   T   T   T     T
   states_keeper                                   ok   T  T   T    T  T T      T   T   T   T     T

@@ -21,3 +21,9 @@ class Environment(ABC, InteractionEventMixin, PersistentStateMixin, ThreadEventM
     @abstractmethod
     def affect(self, action: ActT) -> None:
         """Carry out an action."""
+
+    def attach_seed(self, seed: int) -> None:
+        """Take a seed that follows from the run's; called before :meth:`setup` if ``LaunchConfig.seed`` is given.
+
+        What draws from the process's own random generators needs nothing here: those are seeded too.
+        """

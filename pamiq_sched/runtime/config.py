@@ -14,6 +14,7 @@ from pamiq_sched import _checks
 from pamiq_sched.clock import LARGEST_TIME_SCALE
 from pamiq_sched.metrics.points import MetricsSink
 from pamiq_sched.state import StatesKeeper
+from pamiq_sched.state.generators import GREATEST_SEED
 
 LEAST_TOKEN = 16
 """Characters of a token; shorter ones are found by trying."""
@@ -40,6 +41,10 @@ class LaunchConfig:
     """Where states are saved: on demand, when the condition says so, and at the end."""
     state_name_format: str = "%Y-%m-%d_%H-%M-%S,%f.state"
     """How a state is named, as for ``strftime``."""
+    seed: int | None = None
+    """Seeds python's, numpy's and torch's own random generators at the start, and the environment. What was made
+    before, a network say, has drawn already: seed by yourself before you make it. A run that goes on from a state
+    goes on with the generators of that state."""
     saved_state_path: str | Path | None = None
     """A state to start from; ``"latest"`` is the newest in ``states_dir``; see also ``latest_state``."""
     save_state_condition: Callable[[], bool] | None = None
@@ -135,6 +140,8 @@ class LaunchConfig:
             _checks.real("switch_interval", self.switch_interval, least=1e-6, most=1, remedy=remedy)
         _checks.count("max_attempts_to_pause_all_threads", self.max_attempts_to_pause_all_threads, least=1)
         _checks.count("web_api_command_queue_size", self.web_api_command_queue_size, least=1)
+        if self.seed is not None:
+            _checks.count("seed", self.seed, most=GREATEST_SEED)
         for name in ("inference_torch_threads", "training_torch_threads"):
             if getattr(self, name) is not None:
                 _checks.count(name, getattr(self, name), least=1, most=MOST_TORCH_THREADS)

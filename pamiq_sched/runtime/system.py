@@ -43,7 +43,7 @@ from pamiq_sched.runtime.status import Status, SystemStatus
 from pamiq_sched.runtime.threads import InferenceThread, TrainingThread, WorkerThread
 from pamiq_sched.runtime.watching import Watch
 from pamiq_sched.state import FileSystem, StateDictMixin, StateStore, StepSaveCondition
-from pamiq_sched.state.generators import RandomGenerators
+from pamiq_sched.state.generators import RandomGenerators, environment_seed, seed_generators
 from pamiq_sched.trainer import Trainer, TrainersDict
 
 _logger = logging.getLogger(__name__)
@@ -188,6 +188,9 @@ class System:
             self._clock.set_time_scale(self._config.time_scale)
             self._clock.pause()  # so that all components are loaded at one moment
             self._store.remove_leftovers()
+            if self._config.seed is not None:
+                seed_generators(self._config.seed)
+                self._interaction.environment.attach_seed(environment_seed(self._config.seed))
             if self._config.saved_state_path is not None:
                 self._load(self._config.saved_state_path)
             if isinstance(self._config.save_state_condition, StepSaveCondition):

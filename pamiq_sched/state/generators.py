@@ -15,6 +15,39 @@ from typing_extensions import override
 from pamiq_sched import _checks
 from pamiq_sched.state.persistence import StateDictMixin
 
+GREATEST_SEED = 2**32 - 1
+"""numpy's global generator takes no larger one."""
+
+
+def seed_generators(seed: int) -> None:
+    """Seed the global generators of ``random``, ``numpy.random`` and, where it is loaded, ``torch``, on all devices.
+
+    Args:
+        seed: From 0 to 2**32 - 1.
+
+    Example:
+        >>> seed_generators(7)
+        >>> first = random.random()
+        >>> seed_generators(7)
+        >>> random.random() == first
+        True
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)
+
+
+def environment_seed(seed: int) -> int:
+    """Return the seed of an environment that follows from that of a run: another one, from 0 to 2**31 - 1.
+
+    Example:
+        >>> environment_seed(7) == environment_seed(7) != environment_seed(8)
+        True
+    """
+    return int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
+
 
 class RandomGenerators(StateDictMixin):
     """The global generators of ``random``, ``numpy.random`` and, where it is loaded, ``torch``, on all devices.

@@ -62,6 +62,7 @@ REFUSED = {
     "training_torch_threads": [0, -1, 1.5, True],
     "switch_interval": [0, -1, 1e-9, 1.5, math.nan, math.inf, True, "5 ms"],
     "freeze_garbage": [0, None, "no"],
+    "seed": [-1, 2**32, 1.5, True, "7"],
 }
 
 

@@ -20,7 +20,7 @@ GREATEST_SEED = 2**32 - 1
 
 
 def seed_generators(seed: int) -> None:
-    """Seed the global generators of ``random``, ``numpy.random`` and, where it is loaded, ``torch``, on all devices.
+    """Seed the generators of ``random``, ``numpy.random`` and, where it is loaded, ``torch``, on all devices.
 
     Args:
         seed: From 0 to 2**32 - 1.

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import safetensors.torch
 import torch
 from torch import nn
 from typing_extensions import override
@@ -31,6 +30,7 @@ from pamiq_sched.torch.inference import (
     default_infer_procedure,
     get_device,
 )
+from pamiq_sched.torch.pretrained import load_parameters
 from pamiq_sched.torch.transfer import CopyStream, Layout, Layouts, MovingAverage, Tensors, copy_tensors
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -49,7 +49,8 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
         dtype: What to convert its floating-point parameters and buffers to; as they are if not given.
         inference_procedure: How agents ask it: a callable given the module and their arguments, or the name
             of a method of the module.
-        pretrained_parameter_file: A safetensors file to start from.
+        pretrained_parameter_file: What to start from: a safetensors file; or, from torch 2.10 on, a state dict
+            that torch has saved (``.pt``, ``.pth``), of which only weights are read.
         compile: Whether to compile the module and its replicas.
         inference_replicas: 2, so that nobody waits; or 1, where memory is short: then an inference that comes
             while a sync copies waits for the copy.
@@ -67,7 +68,7 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
     Raises:
         TypeError: If ``model`` is no module, the procedure cannot be called, or a value is of a wrong type.
         AttributeError: If the module has no method of that name.
-        ValueError: If the parameter file is not a safetensors file, a value is out of range, or something is said
+        ValueError: If the parameter file is not such a file, a value is out of range, or something is said
             about replicas that there will not be.
 
     Example:
@@ -125,7 +126,7 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
         self.model = model.to(device=get_device(model) if device is None else device, dtype=dtype)
         """The module in training; the same object for good."""
         if pretrained_parameter_file is not None:
-            _load_parameters(self.model, pretrained_parameter_file)
+            load_parameters(self.model, pretrained_parameter_file)
         self._replica_count = inference_replicas
         self._replica_device = inference_device
         self._replica_dtype = inference_dtype
@@ -335,12 +336,3 @@ def _procedure_of(
     if not callable(procedure):
         raise TypeError(f"inference_procedure must be callable or the name of a method, got {procedure!r}")
     return procedure
-
-
-def _load_parameters(model: nn.Module, file: str | Path) -> None:
-    if _checks.path("pretrained_parameter_file", file).suffix != ".safetensors":
-        raise ValueError(
-            f"pretrained_parameter_file must be a safetensors file, got {str(file)!r}; other formats can run code "
-            "when they are read: convert it once with safetensors.torch.save_model(model, file)"
-        )
-    safetensors.torch.load_model(model, file)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import torch
 from torch import nn
@@ -29,6 +29,12 @@ from pamiq_sched.torch.model import TorchTrainingModel
 from pamiq_sched.trainer import Trainer
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+StateDict: TypeAlias = dict[str, Any]
+OptimizersDict: TypeAlias = dict[str, Optimizer]
+LRSchedulersDict: TypeAlias = dict[str, LRScheduler]
+OptimizersSetup: TypeAlias = OptimizersDict | tuple[OptimizersDict, LRSchedulersDict]
+"""What :meth:`TorchTrainer.create_optimizers` may return."""
 
 
 class Schedule(Protocol):
@@ -98,9 +104,9 @@ class TorchTrainer(Trainer):
             max_replay_ratio=max_replay_ratio,
             max_replay_burst=max_replay_burst,
         )
-        self.optimizers: dict[str, Optimizer] = {}
+        self.optimizers: OptimizersDict = {}
         """What :meth:`create_optimizers` returned, from the first ``setup()`` on."""
-        self.lr_schedulers: dict[str, LRScheduler] = {}
+        self.lr_schedulers: LRSchedulersDict = {}
         """The learning-rate schedulers that it returned beside them, stepped by ``train()``."""
         self.schedules: dict[str, Schedule] = {}
         """What :meth:`create_schedules` returned, stepped after every optimizer step."""

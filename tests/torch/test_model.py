@@ -522,10 +522,65 @@ def test_a_pretrained_file_is_loaded_into_both_sides(tmp_path):
         assert torch.equal(model.inference_model(torch.ones(2)), pretrained(torch.ones(2)))
 
 
-def test_a_pretrained_file_that_could_run_code_is_refused_with_the_way_out(tmp_path):
+@pytest.mark.parametrize("suffix", [".pt", ".pth"])
+def test_weights_that_torch_has_saved_are_loaded_into_both_sides(tmp_path, suffix):
+    pretrained = nn.Linear(2, 1)
+    torch.save(pretrained.state_dict(), tmp_path / f"policy{suffix}")
+    model = TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=str(tmp_path / f"policy{suffix}"))
+    with torch.no_grad():
+        assert torch.equal(model.inference_model(torch.ones(2)), pretrained(torch.ones(2)))
+
+
+class Evil:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("hidden_in", [lambda evil: evil, lambda evil: {"weight": torch.ones(1, 2), "evil": evil}])
+def test_no_code_of_a_pretrained_file_is_run(tmp_path, hidden_in):
+    torch.save(hidden_in(Evil(tmp_path / "run")), tmp_path / "policy.pt")
+    with pytest.raises(ValueError, match=r"must hold the state dict of a module.*policy\.pt.*save_model"):
+        TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=tmp_path / "policy.pt")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("saved", "told"),
+    [
+        ({"model": {"weight": torch.ones(1, 2)}, "epoch": 3}, r"with the keys \['epoch', 'model'\]"),
+        (torch.ones(2), "with Tensor"),
+        (nn.Linear(2, 1), "which cannot be read as that"),
+    ],
+)
+def test_a_pretrained_file_with_more_than_weights_is_refused_by_what_is_in_it(tmp_path, saved, told):
+    torch.save(saved, tmp_path / "policy.pt")
+    with pytest.raises(ValueError, match=told):
+        TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=tmp_path / "policy.pt")
+
+
+def test_a_torch_that_could_run_code_is_told_the_version_to_install(tmp_path, monkeypatch):
     torch.save(nn.Linear(2, 1).state_dict(), tmp_path / "policy.pt")
-    with pytest.raises(ValueError, match=r"safetensors file, got '.*policy\.pt'.*save_model"):
-        TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=str(tmp_path / "policy.pt"))
+    monkeypatch.setattr(torch, "__version__", torch.torch_version.TorchVersion("2.9.1+cpu"))
+    with pytest.raises(ValueError, match=r"can run code when torch 2\.9\.1\+cpu reads it.*install torch>=2\.10"):
+        TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=tmp_path / "policy.pt")
+
+
+def test_a_pretrained_file_that_is_not_there_is_told_as_such(tmp_path):
+    for suffix in (".pt", ".safetensors"):
+        with pytest.raises(FileNotFoundError, match="policy"):
+            TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=tmp_path / f"policy{suffix}")
+
+
+def test_a_pretrained_file_of_another_kind_is_refused_with_the_way_out(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"must be a \.safetensors, \.pt or \.pth file, got '.*policy\.ckpt'.*save_model"
+    ):
+        TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=str(tmp_path / "policy.ckpt"))
 
 
 def test_a_pretrained_file_of_another_shape_is_refused(tmp_path):

@@ -287,7 +287,7 @@ _NAMES = {
     "trainer": ["Trainer", "TrainersDict"],
 }
 _ROOM_OF = {name: room for room, names in _NAMES.items() for name in names}
-_ROOMS = [*_NAMES, "time"]
+_ROOMS = [*_NAMES, "time", "utils"]
 
 # Not the rooms: a star import must not put ours in the place of torch and time.
 __all__ = list(_ROOM_OF)

@@ -137,8 +137,8 @@ class Clock:
                 self._replace_anchor(rate=self._scale)
         self._tell_listeners()
 
-    def set_time_scale(self, scale: float) -> None:
-        """Let agent time run ``scale`` times as fast as the source.
+    def set_time_scale(self, time_scale: float) -> None:
+        """Let agent time run ``time_scale`` times as fast as the source.
 
         Raises:
             TypeError: If it is not a number.
@@ -146,7 +146,7 @@ class Clock:
         """
         checked = _checks.real(
             "the time scale (agent seconds per second)",
-            scale,
+            time_scale,
             above=0,
             most=LARGEST_TIME_SCALE,
             remedy="to stop time, pause()",
@@ -306,6 +306,11 @@ class ManualClock(Clock):
         self._autojump = _checks.flag("autojump", autojump)
         super().__init__(source=lambda: self._reading)
 
+    @property
+    def autojump(self) -> bool:
+        """Whether a sleep moves it by itself."""
+        return self._autojump
+
     @override
     def _first_anchor(self) -> Anchor:
         start = self._reading
@@ -359,6 +364,10 @@ def system_clock() -> Clock:
     """The process's clock, which every component uses unless it is given another."""
     return _system_clock
 
+
+# pamiq-core's names.
+TimeController = Clock
+get_global_time_controller = system_clock
 
 time = _system_clock.time
 perf_counter = _system_clock.perf_counter

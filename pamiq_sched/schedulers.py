@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from typing_extensions import override
 
@@ -18,8 +18,9 @@ from pamiq_sched import _checks
 from pamiq_sched.clock import Clock, system_clock
 from pamiq_sched.lifecycle import ErrorCollector
 
-Callback = Callable[[], object]
+Callback: TypeAlias = Callable[[], object]
 """Called without arguments; what it returns is ignored."""
+CallbackIterable: TypeAlias = Iterable[Callback]
 
 
 class Scheduler(ABC):
@@ -44,7 +45,7 @@ class Scheduler(ABC):
         now
     """
 
-    def __init__(self, callbacks: Callback | Iterable[Callback] | None = None) -> None:
+    def __init__(self, callbacks: Callback | CallbackIterable | None = None) -> None:
         self._callbacks: list[Callback] = []
         if callbacks is None:
             callbacks = ()
@@ -138,7 +139,7 @@ class TimeIntervalScheduler(Scheduler):
     def __init__(
         self,
         interval_seconds: float | None = None,
-        callbacks: Callback | Iterable[Callback] | None = None,
+        callbacks: Callback | CallbackIterable | None = None,
         *,
         interval: float | None = None,
         missed: Literal["coalesce", "each"] = "coalesce",
@@ -274,7 +275,7 @@ class StepIntervalScheduler(Scheduler):
     def __init__(
         self,
         interval_steps: int | None = None,
-        callbacks: Callback | Iterable[Callback] | None = None,
+        callbacks: Callback | CallbackIterable | None = None,
         *,
         interval: int | None = None,
     ) -> None:

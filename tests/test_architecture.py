@@ -17,11 +17,11 @@ FLOORS = [
     ["_checks", "_lazy", "_text"],
     ["clock", "lifecycle", "optim.curves"],
     ["time", "schedulers", "state", "model", "metrics"],
-    ["data"],
+    ["data", "state_persistence", "thread", "utils"],
     ["interaction", "trainer", "optim"],
     ["torch", "web"],
     ["runtime"],
-    ["gym", "report", "testing"],
+    ["gym", "launcher", "report", "testing"],
     ["console"],
     ["__main__"],
 ]

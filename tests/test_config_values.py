@@ -94,7 +94,7 @@ LaunchConfig
 
 Clock
   sleep.seconds                                   T    T  T   T    V  ok ok     ok  V   V   ok    V
-  set_time_scale.scale                            T    T  T   T    V  V ok     ok  V   V   V     V
+  set_time_scale.time_scale                       T    T  T   T    V  V ok     ok  V   V   V     V
 
 ManualClock
   start                                           T    T  T   T    V  ok ok     ok  V   V   ok    V

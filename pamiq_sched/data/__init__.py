@@ -37,7 +37,7 @@ __all__ = [
     "TorchRLBuffer",
 ]
 
-__getattr__ = lookup(__name__, _MODULE_OF, tuple(_MODULE_OF.values()))
+__getattr__ = lookup(__name__, _MODULE_OF, ("impls", *_MODULE_OF.values()))
 
 
 def __dir__() -> list[str]:

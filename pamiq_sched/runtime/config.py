@@ -41,19 +41,12 @@ class LaunchConfig:
     """Where states are saved: on demand, when the condition says so, and at the end."""
     state_name_format: str = "%Y-%m-%d_%H-%M-%S,%f.state"
     """How a state is named, as for ``strftime``."""
-    seed: int | None = None
-    """Seeds python's, numpy's and torch's own random generators at the start, and the environment. What was made
-    before, a network say, has drawn already: seed by yourself before you make it. A run that goes on from a state
-    goes on with the generators of that state."""
     saved_state_path: str | Path | None = None
     """A state to start from; ``"latest"`` is the newest in ``states_dir``; see also ``latest_state``."""
     save_state_condition: Callable[[], bool] | None = None
     """Asked by the control thread whether to save; see ``PeriodicSaveCondition``, ``StepSaveCondition``."""
     states_keeper: StatesKeeper | None = None
     """Removes old states; see ``LatestStatesKeeper``, ``BestStatesKeeper``."""
-    session_end_timeout: float = 10.0
-    """How many seconds a save waits for the end of the training session under way, while the agent acts on. One
-    that takes longer is stopped at its next pause point: the rest of it is not in the state."""
     timeout_for_all_threads_pause: float = 60.0
     """How many seconds a pause may take to be acknowledged by every thread."""
     max_attempts_to_pause_all_threads: int = 3
@@ -65,6 +58,26 @@ class LaunchConfig:
     free one. None serves nothing. A host that others reach needs a token, and a network that can be trusted."""
     web_api_command_queue_size: int = 16
     """How many HTTP commands may be unfinished at a time; a shutdown is always accepted."""
+    log_tick_time_statistics_interval: float = 60.0
+    """Agent seconds between two log lines about the steps of the interaction."""
+    time_scale: float = 1.0
+    """Agent seconds per second."""
+
+    # The fields of pamiq-core end here, in its order.
+    seed: int | None = None
+    """Seeds python's, numpy's and torch's own random generators at the start, and the environment. What was made
+    before, a network say, has drawn already: seed by yourself before you make it. A run that goes on from a state
+    goes on with the generators of that state."""
+    session_end_timeout: float = 10.0
+    """How many seconds a save waits for the end of the training session under way, while the agent acts on. One
+    that takes longer is stopped at its next pause point: the rest of it is not in the state."""
+    allow_crashed_state: bool = False
+    """Whether to start from the state of a run that an error ended."""
+    fall_back_to_older_state: bool = False
+    """Whether to start from an older state if the latest is damaged."""
+    shutdown_timeout: float = 60.0
+    """How many seconds the threads may take to end before they are given up, with an error; likewise the
+    components to hand over their states for the last save."""
     web_api_token: str | bool = True
     """What HTTP requests must carry: True makes a random token, which is printed at the start and kept in a file
     that only the user can read; a string of at least 16 characters is one; False asks for none."""
@@ -74,17 +87,6 @@ class LaunchConfig:
     metrics_interval: float = 0.25
     """Seconds between two looks at what was logged. Of the values of a name in between up to four points are kept:
     each value, or means with their extremes if there were more."""
-    log_tick_time_statistics_interval: float = 60.0
-    """Agent seconds between two log lines about the steps of the interaction."""
-    time_scale: float = 1.0
-    """Agent seconds per second."""
-    allow_crashed_state: bool = False
-    """Whether to start from the state of a run that an error ended."""
-    fall_back_to_older_state: bool = False
-    """Whether to start from an older state if the latest is damaged."""
-    shutdown_timeout: float = 60.0
-    """How many seconds the threads may take to end before they are given up, with an error; likewise the
-    components to hand over their states for the last save."""
     watchdog_deadline: float = 60.0
     """After how many seconds without a step, or a pause point in training, a thread is named in log and status,
     with its stack. The pause between paced steps comes on top; waiting for data does not count."""

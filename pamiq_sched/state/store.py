@@ -99,7 +99,7 @@ class StateStore:
         self._last_number: int | None = None  # of the states that are there; looked up at the first save
         self._unlisted: list[Path] = []  # directories that were made, but are not certain to be found again
 
-    def register(self, name: str, component: PersistentStateMixin) -> None:
+    def register(self, name: str, state: PersistentStateMixin) -> None:
         """Keep a component from now on; they are saved and loaded in the order of registration.
 
         Raises:
@@ -111,7 +111,7 @@ class StateStore:
             raise ValueError(f"{', '.join(own)} are the store's own files; choose another name than {name!r}")
         if _checks.component_name("component", name) in self._components:
             raise KeyError(f"a component named {name!r} is registered already; choose another name")
-        self._components[name] = component
+        self._components[name] = state
 
     def save_state(self) -> Path:
         """Stage and publish at once; return the directory of the state."""

@@ -46,9 +46,9 @@ def get_device(module: nn.Module, default_device: torch.device | None = None) ->
     return torch.get_default_device() if default_device is None else default_device
 
 
-def default_infer_procedure(module: nn.Module, *args: Any, **kwds: Any) -> Any:
+def default_infer_procedure(model: nn.Module, *args: Any, **kwds: Any) -> Any:
     """Call the module, with tensors among the arguments moved to its device."""
-    return _call(module, args, kwds, None)
+    return _call(model, args, kwds, None)
 
 
 def converting_infer_procedure(dtype: torch.dtype) -> InferenceProcedure:
@@ -124,7 +124,7 @@ class TorchInferenceModel(InferenceModel, Generic[ModuleT]):
     """Asks replicas of a module, in eval mode and without gradients.
 
     Args:
-        module: The first replica; the model is its only owner from now on.
+        model: The first replica, a module whose only owner this is from now on.
         inference_procedure: How to ask it, given the module and the agent's arguments.
         spare: The second replica, a copy of the first. Without one a sync writes into the only replica, while
             nobody uses it: whoever infers waits for the copy.
@@ -133,7 +133,7 @@ class TorchInferenceModel(InferenceModel, Generic[ModuleT]):
 
     def __init__(
         self,
-        module: ModuleT,
+        model: ModuleT,
         inference_procedure: InferenceProcedure = default_infer_procedure,
         *,
         spare: ModuleT | None = None,
@@ -142,7 +142,7 @@ class TorchInferenceModel(InferenceModel, Generic[ModuleT]):
         self._procedure = inference_procedure
         self._now = (system_clock() if clock is None else clock).monotonic
         # Assigned by the thread that syncs, in one piece; None while an only replica is written.
-        self._published: Replica[ModuleT] | None = Replica(module)
+        self._published: Replica[ModuleT] | None = Replica(model)
         self._latest = self._published  # that replica, or the one that was published before the write
         self._latest.taken_at = self._now()
         self._spare = None if spare is None else Replica(spare)  # of the thread that syncs

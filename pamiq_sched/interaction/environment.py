@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
-from pamiq_sched.lifecycle import InteractionEventMixin, PersistentStateMixin, ThreadEventMixin
+from pamiq_sched.interaction.parts import Component, SeededMixin
 
 ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
 
 
-class Environment(ABC, InteractionEventMixin, PersistentStateMixin, ThreadEventMixin, Generic[ObsT, ActT]):
+class Environment(ABC, Component, SeededMixin, Generic[ObsT, ActT]):
     """Gives observations and takes actions."""
 
     @abstractmethod
@@ -21,9 +21,3 @@ class Environment(ABC, InteractionEventMixin, PersistentStateMixin, ThreadEventM
     @abstractmethod
     def affect(self, action: ActT) -> None:
         """Carry out an action."""
-
-    def attach_seed(self, seed: int) -> None:
-        """Take a seed that follows from the run's; called before :meth:`setup` if ``LaunchConfig.seed`` is given.
-
-        What draws from the process's own random generators needs nothing here: those are seeded too.
-        """

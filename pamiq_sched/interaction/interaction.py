@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -11,19 +10,12 @@ from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.clock import Clock, system_clock
-from pamiq_sched.interaction.agent import Agent, set_up_agent, tear_down_agent
+from pamiq_sched.interaction.agent import Agent
 from pamiq_sched.interaction.environment import Environment
 from pamiq_sched.interaction.pacing import IntervalAdjustor, SleepIntervalAdjustor
-from pamiq_sched.lifecycle import (
-    ErrorCollector,
-    InteractionEventMixin,
-    PausePoint,
-    PersistentStateMixin,
-    ThreadEventMixin,
-    call_all,
-    load_parts,
-    save_parts,
-)
+from pamiq_sched.interaction.parts import Component, PartsMixin, refuse_parts_given_twice
+from pamiq_sched.interaction.wrappers import Wrapper
+from pamiq_sched.lifecycle import PausePoint
 from pamiq_sched.metrics.durations import DurationWindow
 from pamiq_sched.metrics.journal import Journal, Steps
 from pamiq_sched.state import codec
@@ -32,13 +24,17 @@ ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
 
 
-class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin, Generic[ObsT, ActT]):
+class Interaction(PartsMixin, Generic[ObsT, ActT]):
     """Lets an agent act in an environment, as fast as the two can.
 
     Args:
         agent: Decides.
         environment: Is observed and affected.
         clock: Agent time, which the steps are measured by; the system clock by default.
+
+    Raises:
+        TypeError: If agent or environment is something else.
+        ValueError: If one object is in two places: a child of two agents, a sensor of two names.
 
     Example:
         >>> from pamiq_sched import ManualClock
@@ -51,6 +47,8 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
         0.25
     """
 
+    _tears_down_last_first = False
+
     def __init__(
         self,
         agent: Agent[ObsT, ActT],
@@ -59,14 +57,22 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
+        _checks.instance("agent must be", agent, Agent)
+        _checks.instance("environment must be", environment, Environment)
         self.agent = agent
         self.environment = environment
+        refuse_parts_given_twice(self, besides=Wrapper)
         self.step_times = DurationWindow()
         """Agent seconds from the beginning of each step's observing to the end of its affecting."""
         self.steps = 0
         """Steps taken, in all runs that were continued."""
         self._clock = system_clock() if clock is None else clock
         self._logged_steps = Steps()  # the agent's; of nobody until there is a journal
+
+    @property
+    def clock(self) -> Clock:
+        """Agent time, which the steps are measured by."""
+        return self._clock
 
     def step(self) -> None:
         """Observe, decide, affect; count the step and the time that it took, unless one of them raised."""
@@ -93,53 +99,23 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
         self.agent.attach_journal(journal)
 
     @override
-    def setup(self) -> None:
-        """Set up the agent, then the environment; if that one raises, the agent is torn down again."""
-        super().setup()
-        set_up_agent(self.agent)
-        errors = ErrorCollector("the environment raised in setup and the agent in teardown")
-        with errors:
-            self.environment.setup()
-        if errors.errors:
-            with errors:
-                tear_down_agent(self.agent)
-        errors.raise_collected()
-
-    @override
-    def teardown(self) -> None:
-        super().teardown()
-        call_all(
-            "agent and environment raised in teardown",
-            (partial(tear_down_agent, self.agent), self.environment.teardown),
-        )
-
-    @override
-    def on_paused(self) -> None:
-        super().on_paused()
-        self._call_both("on_paused")
-
-    @override
-    def on_resumed(self) -> None:
-        super().on_resumed()
-        self._call_both("on_resumed")
-
-    def _call_both(self, hook: str) -> None:
-        call_all(
-            f"agent and environment raised in {hook}", [getattr(self.agent, hook), getattr(self.environment, hook)]
-        )
-
-    @override
-    def persistent_parts(self) -> Mapping[str, PersistentStateMixin]:
+    def _component_parts(self) -> Mapping[str, Component]:
         return {"agent": self.agent, "environment": self.environment}
 
     @override
+    def teardown(self) -> None:
+        """Tear down the agent, then the environment."""
+        self._set_up_parts = tuple(self._component_parts().items())  # those that a test has set up by hand, too
+        super().teardown()
+
+    @override
     def save_state(self, path: Path) -> None:
-        save_parts(self.persistent_parts(), path)
+        super().save_state(path)
         codec.save(self.state_dict(), path / "loop")
 
     @override
     def load_state(self, path: Path) -> None:
-        load_parts(self.persistent_parts(), path)
+        super().load_state(path)
         self.load_state_dict(codec.load(path / "loop"))
 
     def state_dict(self) -> dict[str, Any]:
@@ -150,6 +126,7 @@ class Interaction(InteractionEventMixin, PersistentStateMixin, ThreadEventMixin,
         """Go on from :meth:`state_dict`, also of an interaction that is paced in another way."""
         _checks.state_keys(type(self).__name__, state, {"steps", "pacing"})
         self.steps = _checks.count("the number of steps", state["steps"])
+        self._logged_steps.advance(self.steps)
 
 
 class FixedIntervalInteraction(Interaction[ObsT, ActT]):

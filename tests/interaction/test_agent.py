@@ -1,10 +1,14 @@
 """What reaches an agent reaches its children and theirs, and what was set up is torn down."""
 
+from unittest.mock import Mock
+
 import pytest
 
-from pamiq_sched import Agent
-from pamiq_sched.interaction.agent import set_up_agent
-from pamiq_sched.testing import FakeBuffer, FakeTrainingModel, connect_components
+from pamiq_sched import Agent, Environment, Interaction
+from pamiq_sched.interaction.parts import set_up, tear_down
+from pamiq_sched.lifecycle import without_state
+from pamiq_sched.state import StateDictMixin
+from pamiq_sched.testing import FakeBuffer, FakeEnvironment, FakeTrainingModel, connect_components
 
 
 class Noting(Agent):
@@ -149,7 +153,75 @@ def test_step_must_be_overridden():
         Agent()
 
 
+def test_a_child_that_is_no_agent_is_refused():
+    with pytest.raises(TypeError, match=r"the child agent 'low' must be of the class Agent, got .* the class str"):
+        Noting("parent", [], low="walker")
+
+
+def test_a_child_in_two_places_is_refused_by_the_interaction():
+    """It would be set up, paused and saved twice."""
+    low = Noting("low", [])
+    agent = Noting("parent", [], a=Noting("a", [], low=low), b=Noting("b", [], low=low))
+    with pytest.raises(ValueError, match="the same Noting as 'agent/a/low' and 'agent/b/low'"):
+        Interaction(agent, FakeEnvironment())
+
+
+def test_an_agent_that_forgets_the_constructor_of_its_base_has_no_children():
+    class Forgetful(Agent):
+        def __init__(self):
+            self.model = None
+
+        def on_inference_models_attached(self):
+            self.model = self.get_inference_model("model")
+
+        def step(self, observation):
+            return observation
+
+    agent = Forgetful()
+    parts = connect_components(agent, models={"model": FakeTrainingModel()})
+    assert agent.model is parts.inference_models["model"]
+    set_up(agent)
+    agent.on_paused()
+    tear_down(agent)
+
+
 # Errors.
+
+
+@pytest.mark.parametrize(
+    ("hook", "method"),
+    [("models", "on_inference_models_attached"), ("collectors", "on_data_collectors_attached")],
+)
+def test_a_child_that_cannot_take_its_parts_is_named(hook, method):
+    with pytest.raises(KeyError, match="mdoel") as caught:
+        connect_components(family([], ab={hook: KeyError("mdoel")}))
+    assert caught.value.__notes__ == [
+        f"raised in {method} of 'ab' (Noting)",
+        f"raised in {method} of 'a' (Noting)",
+    ]
+
+
+def test_a_child_that_raises_in_an_event_is_named():
+    with pytest.raises(OSError, match="no") as caught:
+        family([], ab={"paused": OSError("no")}).on_paused()
+    assert caught.value.__notes__ == [
+        "raised in on_paused of 'ab' (Noting)",
+        "raised in on_paused of 'a' (Noting)",
+    ]
+
+
+def test_errors_of_several_children_are_a_group_that_names_those_that_raised():
+    errors = RuntimeError("a"), RuntimeError("b")
+    agent = Noting(
+        "parent",
+        [],
+        a=Noting("a", [], {"paused": errors[0]}),
+        b=Noting("b", []),
+        c=Noting("c", [], {"paused": errors[1]}),
+    )
+    with pytest.raises(BaseExceptionGroup, match="a and c raised in on_paused") as caught:
+        agent.on_paused()
+    assert caught.value.exceptions == errors
 
 
 @pytest.mark.parametrize(("method", "hook"), [("on_paused", "paused"), ("on_resumed", "resumed")])
@@ -178,7 +250,7 @@ def test_a_failed_setup_tears_down_exactly_what_was_set_up():
     calls, error = [], RuntimeError("no")
     agent = family(calls, ab={"setup": error})
     with pytest.raises(RuntimeError) as caught:
-        set_up_agent(agent)
+        set_up(agent)
     assert caught.value is error
     assert calls == ["aa setup", "ab setup", "aa teardown"]
 
@@ -186,14 +258,14 @@ def test_a_failed_setup_tears_down_exactly_what_was_set_up():
 def test_a_parent_that_fails_after_its_children_has_them_torn_down():
     calls = []
     with pytest.raises(RuntimeError):
-        set_up_agent(family(calls, parent={"setup": RuntimeError("no")}))
+        set_up(family(calls, parent={"setup": RuntimeError("no")}))
     assert [c for c in calls if "teardown" in c] == ["a teardown", "aa teardown", "ab teardown", "b teardown"]
 
 
 def test_errors_of_setup_and_of_the_teardown_behind_it_are_raised_as_a_group():
     errors = RuntimeError("setup"), KeyError("teardown")
     with pytest.raises(BaseExceptionGroup) as caught:
-        set_up_agent(family([], b={"setup": errors[0]}, a={"teardown": errors[1]}))
+        set_up(family([], b={"setup": errors[0]}, a={"teardown": errors[1]}))
     assert caught.value.exceptions == errors
 
 
@@ -201,7 +273,7 @@ def test_an_agent_can_be_set_up_again_after_a_failure():
     calls, child_raises = [], {"setup": RuntimeError("no")}
     agent = family(calls, b=child_raises)
     with pytest.raises(RuntimeError):
-        set_up_agent(agent)
+        set_up(agent)
     child_raises.clear()
     calls.clear()
     agent.setup()
@@ -219,6 +291,35 @@ def test_the_state_of_the_whole_family_is_saved_and_loaded(tmp_path):
     assert sorted(calls) == sorted(f"{name} loaded {name}" for name in EVERYONE)
 
 
+def test_an_agent_that_saves_itself_by_a_mixin_is_not_named_as_one_without_state(tmp_path):
+    class Counting(Agent, StateDictMixin):
+        count = 0
+
+        def step(self, observation):
+            return observation
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count = state["count"]
+
+    agent = Counting({"child": Counting()})
+    agent.count, agent._agents["child"].count = 3, 4
+    assert without_state({"agent": agent}) == []
+    agent.save_state(tmp_path / "agent")
+    later = Counting({"child": Counting()})
+    later.load_state(tmp_path / "agent")
+    assert (later.count, later._agents["child"].count) == (3, 4)
+
+
+def test_children_are_saved_where_they_were_before(tmp_path):
+    """States of earlier versions can be loaded."""
+    family([]).save_state(tmp_path / "agent")
+    files = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.name"))
+    assert files == ["agent.name", "agent/a.name", "agent/a/aa.name", "agent/a/ab.name", "agent/b.name"]
+
+
 def test_an_agent_without_children_writes_nothing(tmp_path):
     class Plain(Agent):
         def step(self, observation):
@@ -227,3 +328,41 @@ def test_an_agent_without_children_writes_nothing(tmp_path):
     Plain().save_state(tmp_path / "agent")
     Plain().load_state(tmp_path / "agent")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("bases", [(Agent, StateDictMixin), (StateDictMixin, Agent)])
+def test_an_agent_with_a_state_dict_keeps_that_and_its_children(tmp_path, bases):
+    class Counting(*bases):
+        count = 0
+
+        def step(self, observation):
+            self.count += 1
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count = state["count"]
+
+    child = Counting()
+    parent = Counting({"child": child})
+    parent.step(0)
+    for _ in range(2):
+        child.step(0)
+    parent.save_state(tmp_path / "agent")
+    loaded_child = Counting()
+    loaded = Counting({"child": loaded_child})
+    loaded.load_state(tmp_path / "agent")
+    assert (loaded.count, loaded_child.count) == (1, 2)
+
+
+def test_a_mock_of_an_agent_makes_an_interaction():
+    """As tests written for pamiq-core have it."""
+    agent, environment = Mock(Agent), Mock(Environment)
+    agent.step.return_value = "action"
+    interaction = Interaction(agent, environment)
+    interaction.setup()
+    interaction.step()
+    interaction.teardown()
+    environment.affect.assert_called_once_with("action")
+    agent.teardown.assert_called_once_with()

@@ -187,6 +187,18 @@ def test_both_parts_are_saved_and_loaded(tmp_path):
     assert calls == ["agent loaded agent", "environment loaded environment"]
 
 
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((FakeEnvironment(), FakeAgent()), "agent must be of the class Agent, got an object of the class FakeEnv"),
+        ((FakeAgent(), FakeAgent), "environment must be of the class Environment"),
+    ],
+)
+def test_agent_and_environment_must_be_what_they_are_called(parts, message):
+    with pytest.raises(TypeError, match=message):
+        Interaction(*parts)
+
+
 # How long the steps take.
 
 

@@ -8,7 +8,8 @@ the component, inference or training; saving and loading by one thread, while th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -59,6 +60,24 @@ class PersistentStateMixin:
         return {}
 
 
+@contextmanager
+def noting(note: str) -> Iterator[None]:
+    """Add to what is raised within the block of whom it came.
+
+    Example:
+        >>> with noting("raised by the sensor 'camera'"):
+        ...     raise OSError("no signal")
+        Traceback (most recent call last):
+        OSError: no signal
+        raised by the sensor 'camera'
+    """
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(note)
+        raise
+
+
 def without_state(parts: Mapping[str, PersistentStateMixin], within: str = "") -> list[str]:
     """Name the parts, at any depth, that keep no state, as paths with their classes."""
     found = []
@@ -73,13 +92,15 @@ def save_parts(parts: Mapping[str, PersistentStateMixin], path: Path) -> None:
     """Save each part below ``path``, a directory that is made if it is not there, under its name."""
     path.mkdir(exist_ok=True)
     for name, part in parts.items():
-        part.save_state(path / name)
+        with noting(f"raised while {name!r} was saved"):
+            part.save_state(path / name)
 
 
 def load_parts(parts: Mapping[str, PersistentStateMixin], path: Path) -> None:
     """Load each part from below ``path``, where :func:`save_parts` put it."""
     for name, part in parts.items():
-        part.load_state(path / name)
+        with noting(f"raised while {name!r} was loaded"):
+            part.load_state(path / name)
 
 
 class ShutdownRequested(BaseException):

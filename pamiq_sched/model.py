@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from typing_extensions import override
 
 from pamiq_sched import _checks
-from pamiq_sched.lifecycle import PersistentStateMixin, load_parts, save_parts
+from pamiq_sched.lifecycle import PersistentStateMixin, load_parts, noting, save_parts
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
     def __setitem__(self, key: str, model: TrainingModel[Any]) -> None:
         super().__setitem__(_checks.component_name("model", key), model)
         if model.has_inference_model:
-            self._inference_models_dict[key] = model.inference_model
+            with noting(f"raised while the agents' side of the model {key!r} was made"):
+                self._inference_models_dict[key] = model.inference_model
 
     @override
     def persistent_parts(self) -> dict[str, TrainingModel[Any]]:
@@ -176,11 +177,8 @@ class TrainingModelsDict(UserDict[str, TrainingModel[Any]], PersistentStateMixin
     def warm_up(self) -> None:
         """Let every model pay its first-call costs; what one raises says which."""
         for name, model in self.data.items():
-            try:
+            with noting(f"raised while the model {name!r} was warmed up"):
                 model.warm_up()
-            except BaseException as error:
-                error.add_note(f"raised while the model {name!r} was warmed up")
-                raise
 
     def staleness(self) -> dict[str, Staleness]:
         """How far the agents' side is behind, of each model that is synced and measures it; any thread."""

@@ -3,7 +3,7 @@
 import pytest
 
 from pamiq_sched import ShutdownRequested
-from pamiq_sched.lifecycle import ErrorCollector, call_all
+from pamiq_sched.lifecycle import ErrorCollector, PersistentStateMixin, call_all, load_parts, save_parts
 
 
 def raising(error: BaseException):
@@ -54,3 +54,17 @@ def test_a_shutdown_request_passes_an_except_exception():
 
 def test_nothing_collected_raises_nothing():
     call_all("hooks", [])
+
+
+def test_what_cannot_be_saved_or_loaded_names_the_part(tmp_path):
+    class Broken(PersistentStateMixin):
+        def save_state(self, path):
+            raise TypeError("no way")
+
+        def load_state(self, path):
+            raise TypeError("no way")
+
+    for act, done in ((save_parts, "saved"), (load_parts, "loaded")):
+        with pytest.raises(TypeError, match="no way") as refused:
+            act({"camera": Broken()}, tmp_path)
+        assert refused.value.__notes__ == [f"raised while 'camera' was {done}"]

@@ -99,8 +99,9 @@ class DataUser(PersistentStateMixin, Generic[R]):
                 self._buffer.break_sequence()
             try:
                 self._buffer.add(data)
-            except BaseException:
+            except BaseException as error:
                 self._buffer.break_sequence()  # what is lost is a gap
+                error.add_note(f"raised by the buffer {self._name!r} over an item, which is lost")
                 raise
             self._added += 1
             self._moments.append(moment)

@@ -12,7 +12,7 @@ from types import FrameType
 
 @contextmanager
 def shut_down_on_signals(request_shutdown: Callable[[str], None], ended: threading.Event) -> Iterator[Doorbell]:
-    """Let SIGINT and SIGTERM ask for a shutdown within the block; the second of a kind ends the process.
+    """Let SIGINT and SIGTERM ask for a shutdown within the block; a second one of either ends the process.
 
     Args:
         request_shutdown: Called with the reason; it must take no lock that the main thread may hold.
@@ -23,8 +23,9 @@ def shut_down_on_signals(request_shutdown: Callable[[str], None], ended: threadi
     """
 
     def shut_down(number: int, _frame: FrameType | None) -> None:
-        # From the next one on the signal does what it does by default: it ends the process.
-        signal.signal(number, signal.SIG_DFL)
+        # From the next one on they do what they do by default: they end the process.
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
         request_shutdown(f"received {signal.Signals(number).name}; another one ends the process at once")
 
     doorbell = Doorbell(ended)

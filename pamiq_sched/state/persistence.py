@@ -12,7 +12,7 @@ from pamiq_sched.state import codec
 
 
 class StateDictMixin(PersistentStateMixin):
-    """A component whose whole state is ``state_dict()``, kept by the codec."""
+    """A component whose state is ``state_dict()``, kept by the codec, beside what its other bases keep."""
 
     def state_dict(self) -> dict[str, Any]:
         """The state, made of what the codec can write."""
@@ -24,8 +24,10 @@ class StateDictMixin(PersistentStateMixin):
 
     @override
     def save_state(self, path: Path) -> None:
+        super().save_state(path)
         codec.save(self.state_dict(), path)
 
     @override
     def load_state(self, path: Path) -> None:
+        super().load_state(path)
         self.load_state_dict(codec.load(path))

@@ -20,6 +20,7 @@ from typing_extensions import override
 
 from pamiq_sched import _checks
 from pamiq_sched.clock import Clock
+from pamiq_sched.lifecycle import noting
 from pamiq_sched.model import TrainingModel
 from pamiq_sched.state import codec
 from pamiq_sched.torch.inference import (
@@ -154,7 +155,10 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
         return TorchInferenceModel(self._replica(), procedure, spare=spare, clock=clock)
 
     def _replica(self) -> ModuleT:
-        replica = copy.deepcopy(self.model)
+        with noting(
+            "raised while the module was copied for agents; give it a __deepcopy__ that leaves out what cannot be"
+        ):
+            replica = copy.deepcopy(self.model)
         replica = replica.to(device=self._replica_device, dtype=self._replica_dtype)
         if self._compiles_replicas:
             replica.compile()

@@ -12,6 +12,7 @@ from torch import nn
 from torch.torch_version import TorchVersion
 
 from pamiq_sched import _checks
+from pamiq_sched.lifecycle import noting
 
 SAFE_SINCE = "2.10"
 """Before, a file could run code although only weights were to be read: CVE-2025-32434, CVE-2026-24747."""
@@ -33,9 +34,12 @@ def load_parameters(model: nn.Module, file: str | Path) -> None:
     """
     path = _checks.path("pretrained_parameter_file", file)
     if path.suffix == ".safetensors":
-        safetensors.torch.load_model(model, path)
+        with noting(f"raised by the parameters of {str(path)!r}"):
+            safetensors.torch.load_model(model, path)
     elif path.suffix in {".pt", ".pth"}:
-        model.load_state_dict(_weights(path))
+        weights = _weights(path)
+        with noting(f"raised by the parameters of {str(path)!r}"):
+            model.load_state_dict(weights)
     else:
         raise ValueError(
             f"pretrained_parameter_file must be a .safetensors, .pt or .pth file, got {str(file)!r}; {CONVERT}"

@@ -53,6 +53,16 @@ class Schedule(Protocol):
         """Take over a state."""
 
 
+class _NotMade(dict[str, Any]):
+    """Stands for what the first session makes."""
+
+    def __missing__(self, key: str) -> Any:
+        raise KeyError(
+            f"there is no {key!r} yet: TorchTrainer.setup() makes optimizers and schedules at the first session; "
+            "an override of it calls super().setup()"
+        )
+
+
 class TorchTrainer(Trainer):
     """Trains PyTorch models; override :meth:`create_optimizers` and :meth:`train`.
 
@@ -104,11 +114,11 @@ class TorchTrainer(Trainer):
             max_replay_ratio=max_replay_ratio,
             max_replay_burst=max_replay_burst,
         )
-        self.optimizers: OptimizersDict = {}
+        self.optimizers: OptimizersDict = _NotMade()
         """What :meth:`create_optimizers` returned, from the first ``setup()`` on."""
-        self.lr_schedulers: LRSchedulersDict = {}
+        self.lr_schedulers: LRSchedulersDict = _NotMade()
         """The learning-rate schedulers that it returned beside them, stepped by ``train()``."""
-        self.schedules: dict[str, Schedule] = {}
+        self.schedules: dict[str, Schedule] = _NotMade()
         """What :meth:`create_schedules` returned, stepped after every optimizer step."""
         self._owners: dict[str, Optimizer | None] = {}  # after whose steps a schedule steps; None: after any
         self._is_created = False

@@ -7,6 +7,7 @@ import pytest
 from pamiq_sched import (
     DataBuffer,
     DataUser,
+    DataUsersDict,
     DictRandomReplacementBuffer,
     ManualClock,
     RandomReplacementBuffer,
@@ -116,6 +117,18 @@ def test_a_raising_buffer_loses_that_item_only():
     user.update()
     assert user.get_data() == ["a", "b", "c"]
     assert user.added == 3
+
+
+def test_what_a_buffer_refuses_names_the_buffer():
+    class Picky(FakeBuffer):
+        def add(self, data):
+            raise ValueError("not that")
+
+    users = DataUsersDict.from_data_buffers(frames=Picky())
+    users.data_collectors_dict["frames"].collect(1)
+    with pytest.raises(ValueError, match="not that") as refused:
+        users["frames"].update()
+    assert refused.value.__notes__ == ["raised by the buffer 'frames' over an item, which is lost"]
 
 
 def test_items_behind_a_refused_one_come_before_those_collected_later():

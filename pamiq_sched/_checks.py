@@ -165,6 +165,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     near = [repr(spelling[key]) for key in difflib.get_close_matches(name.lower(), spelling)]
     if near:
         text += f"; did you mean {' or '.join(near)}?"
+    if not spelling:
+        return f"{text}; there is none"
     if len(spelling) <= 12:
         return f"{text}{' There' if near else '; there'} are: {', '.join(map(repr, spelling.values()))}"
     if near:

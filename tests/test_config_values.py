@@ -203,6 +203,8 @@ FixedIntervalInteraction.with_sleep_adjustor
 GymEnvironment
   env                                             T    -  -   T    T  T T      T   T   T   T     T
   seed                                            ok   T  T   T    V  ok T      T   T   T   T     ok
+  num_envs                                        ok   T  T   T    V  V T      T   T   T   T     -
+  check_action_mask                               T    T  T   ok   T  T T      T   T   T   T     T
 
 build_optimizer
   name                                            T    U  U   T    T  T T      T   T   T   T     T

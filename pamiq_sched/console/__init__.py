@@ -6,7 +6,11 @@ They tell what went wrong by :class:`Failure`; :func:`main` makes one line of it
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
 
 
 class Failure(Exception):  # noqa: N818 - what a command meets with, not an error in it
@@ -29,21 +33,16 @@ class Failure(Exception):  # noqa: N818 - what a command meets with, not an erro
         return cls(f"{type(error).__name__}: {text}".removesuffix(": "))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line.
+def application() -> typer.Typer:
+    """Return the command line as typer has it.
 
-    Args:
-        arguments: Those behind the command's name; what the process was called with by default.
-
-    Returns:
-        The exit status: 0; 1 if it failed; 2 if it was called in a way that it does not know; 3 if it reached no
-        system; 130 if it was interrupted.
+    Raises:
+        Failure: Without the extra ``[console]``.
     """
     try:
         import typer  # noqa: PLC0415 - an extra
     except ImportError:
-        sys.stderr.write("error: the command line needs typer: pip install 'pamiq-sched[console]'\n")
-        return 1
+        raise Failure("the command line needs typer: pip install 'pamiq-sched[console]'") from None
     # All of them need typer.
     from pamiq_sched.console import control  # noqa: PLC0415
     from pamiq_sched.console.inspect import inspect  # noqa: PLC0415
@@ -56,15 +55,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
-    for command in (control.status, control.pause, control.resume, control.save, control.shutdown):
+    commands: list[Callable[..., None]] = [
+        *(control.status, control.pause, control.resume, control.save, control.shutdown),
+        *(control.watch, control.console, inspect, preview, report),
+    ]
+    for command in commands:
         app.command()(command)
-    app.command()(control.watch)
-    app.command()(control.console)
-    app.command()(inspect)
-    app.command()(preview)
-    app.command()(report)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Those behind the command's name; what the process was called with by default.
+
+    Returns:
+        The exit status: 0; 1 if it failed; 2 if it was called in a way that it does not know; 3 if it reached no
+        system; 130 if it was interrupted.
+    """
     try:
-        app(arguments, prog_name="pamiq-sched")
+        application()(arguments, prog_name="pamiq-sched")
     except Failure as failure:
         sys.stderr.write(f"error: {failure}\n")
         return failure.exit_code

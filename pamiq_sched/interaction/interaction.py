@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Generic, Literal, Self
 
-from typing_extensions import override
+from typing_extensions import TypeVar, override
 
 from pamiq_sched import _checks
 from pamiq_sched.clock import Clock, system_clock
@@ -20,8 +20,10 @@ from pamiq_sched.metrics.durations import DurationWindow
 from pamiq_sched.metrics.journal import Journal, Steps
 from pamiq_sched.state import codec
 
-ObsT = TypeVar("ObsT")
-ActT = TypeVar("ActT")
+# With defaults: without them, a type checker that does not infer a class's parameters from the arguments of a
+# class method knows nothing of what with_sleep_adjustor() returns.
+ObsT = TypeVar("ObsT", default=Any)
+ActT = TypeVar("ActT", default=Any)
 
 
 class Interaction(PartsMixin, Generic[ObsT, ActT]):

@@ -196,5 +196,6 @@ def refuse_parts_given_twice(whole: PartsMixin, besides: type[Any]) -> None:
 def _places(whole: PartsMixin, within: str = "") -> Iterator[tuple[str, Component]]:
     for name, part in whole._component_parts().items():  # noqa: SLF001 - of the mixin above
         yield f"{within}{name}", part
-        if issubclass(type(part), PartsMixin):  # a mock of one says that it is, and has no parts
+        # Asked of the type as well: a mock of one says that it is, and has no parts.
+        if isinstance(part, PartsMixin) and issubclass(type(part), PartsMixin):
             yield from _places(part, f"{within}{name}/")

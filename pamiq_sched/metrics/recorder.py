@@ -70,7 +70,7 @@ class Recorder:
         # One operation each: what is logged between the two stays.
         taken = waiting[:]
         del waiting[: len(taken)]
-        values, marks, ends = _apart(taken, (step, self._collected_at))
+        values, marks, ends = apart(taken, (step, self._collected_at))
         points = []
         pieces = min(len(values), MOST_POINTS)
         begin = 0
@@ -89,11 +89,11 @@ class Recorder:
         return points
 
 
-def _apart(taken: list[Any], last: Mark) -> tuple[list[float], list[Mark], list[int]]:
+def apart(taken: list[Any], last: Mark) -> tuple[list[float], list[Mark], list[int]]:
     """Return values, marks, and for each mark how many of the values there are up to it.
 
     Args:
-        taken: Values, and marks behind them.
+        taken: Values, and marks behind them: a list of a journal.
         last: The mark of the values behind the last one.
     """
     values: list[Any] = []

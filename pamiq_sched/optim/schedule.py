@@ -454,7 +454,7 @@ class Schedule(LRScheduler):
                 raise ValueError(
                     f"the state of {owner} was saved with the curve {state['curve']!r}, this one has "
                     f'{self._config()!r}; load it with curve="new" to keep the new one, or curve="old" to go on '
-                    "with the old one"
+                    'with the old one (in a trainer: make it with on_changed_curve="new" or "old")'
                 )
             if policy == "new":
                 self._retargets = []

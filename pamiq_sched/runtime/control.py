@@ -81,6 +81,8 @@ class ShutDown:
     """End the system."""
 
     reason: str
+    level: int = logging.INFO
+    """Of the line in the log."""
 
 
 @dataclass(frozen=True)
@@ -313,7 +315,7 @@ class ControlThread:
                 self._tell_error(error)
             self._is_stopping = True
         elif isinstance(message, ShutDown):
-            _logger.info("shutting down: %s", message.reason)
+            _logger.log(message.level, "shutting down: %s", message.reason)
             self._is_stopping = True
         elif isinstance(message, Command):
             self._deferred.append(message)

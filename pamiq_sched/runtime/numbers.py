@@ -128,8 +128,8 @@ class SinkThread(OwnThread):
             while (batch := self._batches.get()) is not None:
                 self._sink.write(*batch)
         except Exception as error:
-            _logger.exception("a sink of numbers has failed")
             name = type(self._sink).__name__
+            _logger.exception("a sink of numbers has failed and gets no more: %s", name)
             self._report(f"{name} failed and gets no more numbers; the agent lives on: {error!r}")
             while self._batches.get() is not None:  # so that nobody takes it for a slow one
                 pass

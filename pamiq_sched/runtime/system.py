@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import atexit
 import logging
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from pamiq_sched.clock import Clock, system_clock
-from pamiq_sched.data import DataBuffer, DataUsersDict
+from pamiq_sched.data import DataBuffer
 from pamiq_sched.interaction import Interaction
-from pamiq_sched.lifecycle import without_state
 from pamiq_sched.metrics.durations import Durations
 from pamiq_sched.metrics.recorder import Recorder
-from pamiq_sched.model import TrainingModel, TrainingModelsDict
+from pamiq_sched.model import TrainingModel
 from pamiq_sched.runtime.budget import core_count, interpreter, limit_torch_threads, torch_threads
 from pamiq_sched.runtime.changes import Changes
+from pamiq_sched.runtime.components import Components
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.control import (
     Acknowledged,
@@ -42,9 +41,8 @@ from pamiq_sched.runtime.signals import shut_down_on_signals
 from pamiq_sched.runtime.status import Status, SystemStatus
 from pamiq_sched.runtime.threads import InferenceThread, TrainingThread, WorkerThread
 from pamiq_sched.runtime.watching import Watch
-from pamiq_sched.state import FileSystem, StateDictMixin, StateStore, StepSaveCondition
-from pamiq_sched.state.generators import RandomGenerators, environment_seed, seed_generators
-from pamiq_sched.trainer import Trainer, TrainersDict
+from pamiq_sched.state import FileSystem, StateStore, StepSaveCondition
+from pamiq_sched.trainer import Trainer
 
 _logger = logging.getLogger(__name__)
 
@@ -86,29 +84,12 @@ class System:
         files: FileSystem | None = None,
     ) -> None:
         self._config = LaunchConfig.of(config)
-        if not isinstance(interaction, Interaction):
-            raise TypeError(f"interaction must be an Interaction, got {interaction!r}")
-        _check_values("models", models, TrainingModel)
-        _check_values("buffers", buffers, DataBuffer)
-        _check_values("trainers", trainers, Trainer)
         self._clock = system_clock() if clock is None else clock
+        self._components = components = Components(interaction, models, buffers, trainers, self._clock)
         self._interaction = interaction
-        self._users = DataUsersDict.from_data_buffers(buffers, clock=self._clock)
-        self._models = TrainingModelsDict(models)
-        self._trainers = TrainersDict(trainers)
-
-        interaction.agent.attach_inference_models(self._models.inference_models_dict)
-        interaction.agent.attach_data_collectors(self._users.data_collectors_dict)
-        self._trainers.attach_training_models(self._models)
-        self._trainers.attach_data_users(self._users)
-
-        self._parts = {
-            "interaction": interaction,
-            "models": self._models,
-            "data": self._users,
-            "trainers": self._trainers,
-        }
-        self._generators = RandomGenerators()
+        self._users = components.users
+        self._models = components.models
+        self._trainers = components.trainers
         self._not_restored: tuple[str, ...] = ()  # written before the threads start
         self._store = store = StateStore(self._config.states_dir, self._config.state_name_format, files=files)
         if self._config.states_keeper is not None and files is not None:
@@ -118,7 +99,7 @@ class System:
         reporter = Reporter(
             interaction, self._users, self._models, self._trainers, self._clock, self.status, recorder.now
         )
-        self._watch = watch = Watch(self._config, interaction, self._trainers, recorder, reporter)
+        self._watch = watch = Watch(self._config, components, recorder, reporter)
         self._changes = Changes(self._trainers, watch.tell)
         controller = Controller(self._wake_sleepers)
         self._control = control = ControlThread(
@@ -130,11 +111,7 @@ class System:
             cleanup=self._clean_up,
             tell=watch.tell,
         )
-        store.register("time", _StateDict(self._clock))  # first: others measure by it when they are loaded
-        for name, part in self._parts.items():
-            store.register(name, part)
-        store.register("system", _StateDict(control))
-        store.register("random", self._generators)  # last: what loading draws changes nothing
+        components.register(store, control)
         common: dict[str, Any] = {
             "controller": controller,
             "acknowledge": self._acknowledge,
@@ -189,15 +166,12 @@ class System:
             self._clock.pause()  # so that all components are loaded at one moment
             self._store.remove_leftovers()
             if self._config.seed is not None:
-                seed_generators(self._config.seed)
-                self._interaction.environment.attach_seed(environment_seed(self._config.seed))
+                self._components.seed(self._config.seed)
             if self._config.saved_state_path is not None:
                 self._load(self._config.saved_state_path)
             if isinstance(self._config.save_state_condition, StepSaveCondition):
                 self._config.save_state_condition.attach_step_counter(lambda: self._interaction.steps)
-            self._models.warm_up()
-            for trainer in self._trainers.values():
-                trainer.warm_up()
+            self._components.warm_up()
             self._watch.start()
         except BaseException as error:
             self._clean_up([error])
@@ -221,25 +195,14 @@ class System:
             allow_crashed=self._config.allow_crashed_state,
             fall_back=self._config.fall_back_to_older_state,
         )
-        self._not_restored = (
-            *(f"{part}: it keeps no state" for part in without_state(self._parts)),
-            *(f"the rest of a session of {name}" for name in manifest.about.get("cut_sessions", ())),
-            *self._generators.not_restored,
-        )
+        self._not_restored = self._components.not_restored(manifest)
         _logger.info("goes on from the state number %d of %s", manifest.number, manifest.saved_at)
         if self._not_restored:
             _logger.warning("begun anew, not restored: %s", "; ".join(self._not_restored))
 
     def _about(self) -> dict[str, Any]:
         """What to note in the manifest of a state; called while the threads stand still."""
-        return {
-            **{name: sys.modules[name].__version__ for name in ("numpy", "torch") if name in sys.modules},
-            "steps": self._interaction.steps,
-            "sessions": {name: trainer.session_count for name, trainer in self._trainers.items()},
-            "uptime": self._control.uptime(),
-            "cut_sessions": [name for name, trainer in self._trainers.items() if trainer.is_in_session],
-            "without_state": without_state(self._parts),
-        }
+        return self._components.about(self._control.uptime())
 
     def run(self) -> None:
         """Start, and wait for the end.
@@ -254,7 +217,9 @@ class System:
             self.start()
             self.wait()
             return
-        with shut_down_on_signals(self.request_shutdown, self._control.ended) as doorbell:
+        # A warning is seen in the terminal though logging is not set up: whoever sent the signal waits there.
+        on_signal = partial(self.request_shutdown, level=logging.WARNING)
+        with shut_down_on_signals(on_signal, self._control.ended) as doorbell:
             self._control.at_end = doorbell.ring
             self.start()
             doorbell.wait()
@@ -417,9 +382,9 @@ class System:
                 raise  # what stopped the system is the cause of what the block ran into
             raise BaseExceptionGroup("the block raised, and so did the system", [error, own]) from None
 
-    def request_shutdown(self, reason: str) -> None:
+    def request_shutdown(self, reason: str, level: int = logging.INFO) -> None:
         """Ask for the end and return at once; safe in a signal handler."""
-        self._control.post(ShutDown(reason))
+        self._control.post(ShutDown(reason, level))
 
     def _ask(self, verb: Verb, wait: bool, action: Callable[[], Any] | None = None) -> Any:
         self._check_started()
@@ -441,9 +406,7 @@ class System:
 
     def _acknowledge(self, thread: WorkerThread, number: int) -> None:
         if thread is self._inference:
-            # The world went on while the agent stood still: what it sees next does not follow what it saw last.
-            for user in self._users.values():
-                user.collector.break_sequence()
+            self._components.break_sequences()  # the world went on while the agent stood still
         self._control.post(Acknowledged(thread, number))
 
     def _wake_sleepers(self) -> None:
@@ -469,25 +432,3 @@ class System:
     def _shut_down_at_exit(self) -> None:
         # The program ends without having ended the system: save what it learned all the same.
         self.shutdown()
-
-
-class _HasStateDict(Protocol):
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
-
-
-class _StateDict(StateDictMixin):
-    """As a component that is saved, what has a state but does not know of the codec."""
-
-    def __init__(self, whole: _HasStateDict) -> None:
-        self.state_dict = whole.state_dict  # type: ignore[method-assign]
-        self.load_state_dict = whole.load_state_dict  # type: ignore[assignment, method-assign]
-
-
-def _check_values(name: str, parts: Mapping[str, Any], kind: type) -> None:
-    if not isinstance(parts, Mapping):
-        raise TypeError(f"{name} must map names to {kind.__name__} objects, got {parts!r}")
-    for key, part in parts.items():
-        if not isinstance(part, kind):
-            raise TypeError(f"{name}[{key!r}] must be a {kind.__name__}, got {part!r}")

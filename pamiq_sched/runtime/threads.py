@@ -20,8 +20,10 @@ from typing_extensions import override
 
 from pamiq_sched.clock import Clock
 from pamiq_sched.interaction import FixedIntervalInteraction, Interaction
+from pamiq_sched.interaction.parts import set_up, tear_down
 from pamiq_sched.lifecycle import ErrorCollector, ShutdownRequested
 from pamiq_sched.runtime.budget import limit_torch_threads, sharpen_timers
+from pamiq_sched.runtime.components import take_step
 from pamiq_sched.runtime.controller import Controller, Errands, ThreadPausePoint
 from pamiq_sched.schedulers import TimeIntervalScheduler
 from pamiq_sched.state import StepSaveCondition
@@ -194,7 +196,7 @@ class InferenceThread(WorkerThread):
     @override
     def _work(self, errors: ErrorCollector) -> None:
         sharpen_timers()
-        self._interaction.setup()
+        set_up(self._interaction)
         self._logged_at, self._logged_steps = self._clock.monotonic(), self._interaction.steps
         with errors:
             while True:
@@ -202,14 +204,11 @@ class InferenceThread(WorkerThread):
                 self._step()
                 self._log_scheduler.update()
         with errors:
-            self._interaction.teardown()
+            tear_down(self._interaction)
 
     def _step(self) -> None:
         interaction = self._interaction
-        steps = interaction.steps
-        interaction.step()
-        if interaction.steps == steps:
-            interaction.count_step()  # a step() of the user's own, which does not
+        take_step(interaction)
         if self._condition is not None:
             due = self._condition.next_step
             if interaction.steps >= due != self._told_of:

@@ -15,16 +15,15 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from pamiq_sched._text import program
-from pamiq_sched.interaction import Interaction
-from pamiq_sched.metrics.journal import NO_JOURNAL, Journal
+from pamiq_sched.metrics.journal import NO_JOURNAL
 from pamiq_sched.metrics.recorder import Recorder
 from pamiq_sched.runtime.changes import Changes
+from pamiq_sched.runtime.components import Components
 from pamiq_sched.runtime.config import LaunchConfig
 from pamiq_sched.runtime.control import Verb
 from pamiq_sched.runtime.numbers import LogWatcher, MetricsThread, SinkThread
 from pamiq_sched.runtime.reporter import Reporter
 from pamiq_sched.runtime.web import Command, WebControl, new_token, require_server
-from pamiq_sched.trainer import TrainersDict
 
 _logger = logging.getLogger(__name__)
 
@@ -44,8 +43,7 @@ class Watch:
 
     Args:
         config: Says what there is to be.
-        interaction: Logs to journals, if somebody takes the numbers.
-        trainers: Likewise.
+        components: Log to journals, if somebody takes the numbers.
         recorder: Has the journals.
         reporter: Tells of the system.
 
@@ -56,31 +54,24 @@ class Watch:
     def __init__(
         self,
         config: LaunchConfig,
-        interaction: Interaction[Any, Any],
-        trainers: TrainersDict,
+        components: Components,
         recorder: Recorder,
         reporter: Reporter,
     ) -> None:
         self._config = config
-        self._interaction = interaction
-        self._trainers = trainers
+        self._components = components
         self._recorder: Recorder | None = None
         self._reporter = reporter
         self._web: WebControl | None = None
         self._sinks = [SinkThread(sink, self._report) for sink in config.metrics_sinks]
         self._log_watcher: LogWatcher | None = None
         if not self._sinks and config.web_api_address is None:
-            self._attach_journals(lambda _: NO_JOURNAL)
+            components.attach_journals(lambda _: NO_JOURNAL)
             return
         if config.web_api_address is not None:
             require_server()
         self._recorder = recorder
-        self._attach_journals(recorder.open)
-
-    def _attach_journals(self, journal_of: Callable[[str], Journal]) -> None:
-        self._interaction.attach_journal(journal_of("agent"))
-        for name, trainer in self._trainers.items():
-            trainer.attach_journal(journal_of(name))
+        components.attach_journals(recorder.open)
 
     def attach(self, changes: Changes, submit: Submit, request_shutdown: Callable[[str], None]) -> None:
         """Take what HTTP control works; called once, before :meth:`open`."""
@@ -116,7 +107,7 @@ class Watch:
         self._log_watcher = LogWatcher(self._recorder)
         logging.getLogger().addHandler(self._log_watcher)
         self._reporter.start()
-        self.tell("started", f"{program()} has started", steps=self._interaction.steps)
+        self.tell("started", f"{program()} has started", steps=self._components.interaction.steps)
         takers = [sink.take for sink in self._sinks]
         if self._web is not None:
             takers.append(self._web.take)
@@ -131,7 +122,7 @@ class Watch:
         Args:
             errors: What ended the system.
         """
-        self._attach_journals(lambda _: NO_JOURNAL)  # nobody would take what is logged from now on
+        self._components.attach_journals(lambda _: NO_JOURNAL)  # nobody would take what is logged from now on
         threads: list[MetricsThread | SinkThread] = [*self._sinks]
         if self._log_watcher is None:  # it never came to start()
             for sink in self._sinks:

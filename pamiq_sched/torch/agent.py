@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import cast
 
 from torch import nn
+from typing_extensions import TypeVar
 
 from pamiq_sched import _checks
 from pamiq_sched.interaction import Agent
@@ -12,7 +13,7 @@ from pamiq_sched.torch.inference import TorchInferenceModel
 
 ObsT = TypeVar("ObsT")
 ActT = TypeVar("ActT")
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=nn.Module, default=nn.Module)
 
 
 class TorchAgent(Agent[ObsT, ActT]):

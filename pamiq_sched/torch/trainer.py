@@ -10,13 +10,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from typing_extensions import override
+from typing_extensions import TypeVar, override
 
 from pamiq_sched import _checks
 from pamiq_sched.clock import Clock
@@ -28,7 +28,7 @@ from pamiq_sched.state import codec
 from pamiq_sched.torch.model import TorchTrainingModel
 from pamiq_sched.trainer import Trainer
 
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
+ModuleT = TypeVar("ModuleT", bound=nn.Module, default=nn.Module)
 
 StateDict: TypeAlias = dict[str, Any]
 OptimizersDict: TypeAlias = dict[str, Optimizer]

@@ -112,6 +112,7 @@ class Trainer(ABC, LoggingMixin, PersistentStateMixin, ThreadEventMixin):
             )
         self._replay = self._open_account(max_replay_ratio, max_replay_burst)
         self._has_warned_of_no_samples = False
+        self._has_drawn = False  # samples that are counted, in the last session
         self._clock = clock
         self._training_models: TrainingModelsDict | None = None
         self._data_users: DataUsersDict | None = None
@@ -373,6 +374,14 @@ class Trainer(ABC, LoggingMixin, PersistentStateMixin, ThreadEventMixin):
         """
         return self._replay.ratio
 
+    @property
+    def has_replay_credit(self) -> bool:
+        """Whether ``max_replay_ratio`` leaves something to train behind the last session; for the training thread.
+
+        False without a limit, and when that session drew nothing that is counted, so that the limit does not bind.
+        """
+        return self._replay.max_ratio is not None and self._has_drawn and self._replay.allows()
+
     def setup(self) -> None:
         """Called before a session; an override calls ``super().setup()``."""
 
@@ -410,10 +419,10 @@ class Trainer(ABC, LoggingMixin, PersistentStateMixin, ThreadEventMixin):
         try:
             self._run_session()
         finally:
-            drawn = self._replay.end()
+            self._has_drawn = self._replay.end() > 0
             self.is_in_session = False
         self.session_count += 1
-        if self._replay.max_ratio is not None and not drawn and not self._has_warned_of_no_samples:
+        if self._replay.max_ratio is not None and not self._has_drawn and not self._has_warned_of_no_samples:
             self._has_warned_of_no_samples = True
             _logger.warning(
                 "a session of %s drew no sample that was counted, so max_replay_ratio=%s does not limit it; draw "

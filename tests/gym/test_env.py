@@ -138,6 +138,74 @@ def test_teardown_closes_the_environment():
     assert env.closed == 1
 
 
+def test_affecting_before_the_setup_is_refused():
+    with pytest.raises(RuntimeError, match=r"takes no action before setup\(\)"):
+        GymEnvironment(Scripted([])).affect(GymAction(0))
+
+
+def test_something_else_than_an_environment_is_refused():
+    with pytest.raises(
+        TypeError, match=r"env must be a gymnasium.Env, a gymnasium.vector.VectorEnv or the id of one"
+    ):
+        GymEnvironment(gymnasium.spaces.Discrete(2))
+
+
+# Errors.
+
+
+class Failing(Scripted):
+    """Raises where it is told to."""
+
+    def __init__(self, where):
+        super().__init__([NOT_DONE] * 9)
+        self.where = where
+
+    def reset(self, *, seed=None, options=None):
+        if "reset" in self.where:
+            raise ConnectionError("the simulator is gone")
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        if "step" in self.where:
+            raise ConnectionError("the simulator is gone")
+        return super().step(action)
+
+    def close(self):
+        super().close()
+        if "close" in self.where:
+            raise OSError("close")
+
+
+def test_an_error_of_a_step_stays_as_it_is_and_names_the_environment():
+    environment, _ = start()
+    environment.env = Failing(["step"])
+    with pytest.raises(ConnectionError, match="the simulator is gone") as caught:
+        environment.affect(GymAction(0))
+    assert caught.value.__notes__ == ["raised by step() of <Failing instance>"]
+
+
+def test_so_does_that_of_a_vector_environment():
+    environment = GymEnvironment(gymnasium.vector.SyncVectorEnv([lambda: Failing(["step"])]))
+    environment.setup()
+    with pytest.raises(ConnectionError) as caught:
+        environment.affect(GymAction(np.array([0])))
+    assert caught.value.__notes__ == ["raised by step() of SyncVectorEnv(num_envs=1)"]
+
+
+def test_an_error_in_setup_closes_the_environment():
+    env = Failing(["reset"])
+    with pytest.raises(ConnectionError, match="the simulator is gone") as caught:
+        GymEnvironment(env).setup()
+    assert caught.value.__notes__ == ["raised by reset() of <Failing instance>"]
+    assert env.closed == 1
+
+
+def test_an_error_in_closing_then_is_raised_beside_it():
+    with pytest.raises(ExceptionGroup) as caught:
+        GymEnvironment(Failing(["reset", "close"])).setup()
+    assert [type(error) for error in caught.value.exceptions] == [ConnectionError, OSError]
+
+
 def test_observing_before_the_setup_is_refused():
     with pytest.raises(RuntimeError, match=r"no observation before setup\(\)"):
         GymEnvironment(Scripted([])).observe()
@@ -240,6 +308,16 @@ def test_a_resumed_environment_draws_the_episodes_that_would_have_come_next(tmp_
     resumed.teardown()
     assert came == to_come
     assert first not in came
+
+
+def test_statistics_of_a_wrapper_come_through():
+    env = gymnasium.wrappers.RecordEpisodeStatistics(Scripted([NOT_DONE, (True, False)]))
+    environment = GymEnvironment(env)
+    environment.setup()
+    for _ in range(2):
+        environment.affect(GymAction(0))
+    last, _ = environment.observe()
+    assert (last.info["episode"]["r"], last.info["episode"]["l"]) == (1.0, 2)
 
 
 def test_a_state_of_something_else_is_refused(tmp_path):

@@ -158,7 +158,7 @@ _once = settings(deadline=None, database=None, suppress_health_check=list(Health
 
 @pytest.mark.parametrize("name", NAMES)
 def test_on_lr_it_is_torch_itself_to_the_last_bit(name):
-    @settings(_once, max_examples=200)
+    @settings(_once, max_examples=60)
     @given(cases(name, 40))
     def check(case):
         _check_equal_to_torch(case, 40)

@@ -84,7 +84,7 @@ def _check(name, kwargs, groups, tensors, total):
         assert all(group["lr"] is old for group, old in zip(own.param_groups, objects, strict=True))
 
 
-_once = settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+_once = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 def test_all_classes_of_timm_are_tested():
@@ -104,7 +104,7 @@ def test_it_is_timms_own_to_the_last_bit(name):
 @pytest.mark.stress
 @pytest.mark.parametrize("name", sorted(_OWN))
 def test_it_stays_timms_own_for_10000_steps(name):
-    @_once
+    @settings(_once, max_examples=200)
     @given(parameters(name))
     def check(kwargs):
         _check(name, kwargs, 1, False, 10_000)

@@ -154,7 +154,9 @@ def test_a_sink_that_fails_is_reported_once_and_neither_the_agent_nor_other_sink
         sink.wait_for(lambda: len(sink.points) > 20)
     assert failing.calls == 1
     assert failing.closed == 1
-    assert [r.message for r in caplog.records if "sink" in r.message] == ["a sink of numbers has failed"]
+    assert [r.message for r in caplog.records if "sink" in r.message] == [
+        "a sink of numbers has failed and gets no more: Failing"
+    ]
     (event,) = [e for e in sink.events if "Failing failed" in e.text]
     assert "the share is gone" in event.text
 

@@ -535,3 +535,11 @@ def test_nothing_of_the_package_uses_daemon_pools_or_sleeps():
 
     for file in Path(runtime.__file__).parent.glob("*.py"):
         assert "time.sleep(" not in file.read_text(encoding="utf-8"), file
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_an_interaction_of_another_clock_than_its_systems_is_told(tmp_path, caplog, is_same):
+    clock = ManualClock()
+    interaction = Interaction(FakeAgent(), FakeEnvironment(), clock=clock if is_same else ManualClock())
+    System(interaction, {}, {}, {}, {"states_dir": tmp_path}, clock=clock)
+    assert ("another clock than its system" in caplog.text) is not is_same

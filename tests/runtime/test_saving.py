@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from torch import nn
 
 from pamiq_sched import (
     BestStatesKeeper,
@@ -22,11 +23,12 @@ from pamiq_sched import (
     System,
     SystemStatus,
     SystemStoppedError,
+    TorchTrainingModel,
     Trainer,
     launch,
 )
 from pamiq_sched.runtime.budget import core_count
-from pamiq_sched.testing import FakeAgent, FakeEnvironment, FakeTrainingModel
+from pamiq_sched.testing import FakeAgent, FakeBuffer, FakeEnvironment, FakeTrainingModel
 
 
 class GatedDisk(FileSystem):
@@ -585,3 +587,23 @@ def test_a_component_that_hangs_while_it_is_saved_is_named(parts, probe, caplog)
             assert system.status().stuck == {}
     finally:
         logging.getLogger("pamiq_sched").removeHandler(told)
+
+
+def test_what_was_saved_of_components_that_are_no_more_is_named(tmp_path):
+    """One that goes by another name now is new, and what the old one knew is left: that must not go unnoticed."""
+
+    def run(models, buffers, **config):
+        interaction = Interaction(FakeAgent(), FakeEnvironment())
+        config = {"states_dir": tmp_path, "max_uptime": 0.001, "freeze_garbage": False, **config}
+        system = System(interaction, models, buffers, {}, config)
+        system.run()
+        return system.status().not_restored
+
+    network = {"policy": TorchTrainingModel(nn.Linear(1, 1)), "old": TorchTrainingModel(nn.Linear(1, 1))}
+    assert run(network, {"frames": FakeBuffer()}) == ()
+    del network["old"]
+    told = run(network, {}, saved_state_path="latest")
+    assert [line for line in told if "not in this system" in line] == [
+        "data/frames: it is not in this system",
+        "models/old: it is not in this system",
+    ]

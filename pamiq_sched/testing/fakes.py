@@ -1,70 +1,18 @@
-"""For tests of your own trainers and agents: joined components without threads, and fakes.
-
-Together with :class:`pamiq_sched.clock.ManualClock`, everything here runs on the test's own thread.
-"""
+"""Components that do as they are told and keep what they were given. Each belongs to the thread that uses it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from typing_extensions import override
 
-from pamiq_sched.data import DataBuffer, DataCollectorsDict, DataUsersDict
+from pamiq_sched.data import DataBuffer
 from pamiq_sched.interaction import Agent, Environment
 from pamiq_sched.lifecycle import ShutdownRequested
-from pamiq_sched.model import InferenceModel, InferenceModelsDict, TrainingModel, TrainingModelsDict
+from pamiq_sched.model import InferenceModel, TrainingModel
 from pamiq_sched.state import codec
-from pamiq_sched.trainer import Trainer, TrainersDict
-
-
-class ConnectedComponents(NamedTuple):
-    """What :func:`connect_components` joined."""
-
-    data_users: DataUsersDict
-    data_collectors: DataCollectorsDict
-    training_models: TrainingModelsDict
-    inference_models: InferenceModelsDict
-
-
-def connect_components(
-    agent: Agent[Any, Any] | None = None,
-    trainers: Trainer | Mapping[str, Trainer] | None = None,
-    buffers: Mapping[str, DataBuffer[Any, Any]] | None = None,
-    models: Mapping[str, TrainingModel[Any]] | None = None,
-) -> ConnectedComponents:
-    """Join components as a system would, without starting one.
-
-    Args:
-        agent: Gets the models and collectors.
-        trainers: One or several; they get the models and data users.
-        buffers: By name.
-        models: By name.
-
-    Raises:
-        KeyError: If a component asks for a part that is not there.
-        ValueError: If a training condition can never hold.
-
-    Example:
-        >>> parts = connect_components(buffers={"frames": FakeBuffer()})
-        >>> parts.data_collectors["frames"].collect("frame")
-        >>> parts.data_users["frames"].get_data()
-        ['frame']
-    """
-    users = DataUsersDict.from_data_buffers(buffers)
-    training_models = TrainingModelsDict(models or {})
-    parts = ConnectedComponents(
-        users, users.data_collectors_dict, training_models, training_models.inference_models_dict
-    )
-    if agent is not None:
-        agent.attach_inference_models(parts.inference_models)
-        agent.attach_data_collectors(parts.data_collectors)
-    if trainers is not None:
-        trainers_dict = TrainersDict({"trainer": trainers} if isinstance(trainers, Trainer) else trainers)
-        trainers_dict.attach_training_models(parts.training_models)
-        trainers_dict.attach_data_users(parts.data_users)
-    return parts
 
 
 class FakeBuffer(DataBuffer[Any, list[Any]]):

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import inspect
 import io
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import griffe
 import matplotlib as mpl
-from latex2mathml.converter import convert
+from docstrings import markdown, mathml
 from matplotlib.figure import Figure
 from schedule_entries import FORMULAS, REBOUND, Entry, Page, Shown, pages
 
@@ -21,7 +20,6 @@ from pamiq_sched.optim import curves
 
 _COLORS = ("#4051b5", "#d9480f", "#2b8a3e", "#862e9c")
 _STYLES = ("-", "--", "-.", ":")
-_MATH = re.compile(r"^\.\. math::[ ]*(.*(?:\n(?:[ \t]+.*|[ \t]*(?=\n[ \t])))*)", re.MULTILINE)
 STYLE = """\
 .md-typeset math[display="block"] { margin: .6em 0; padding: .4em 0; overflow-x: auto; overflow-y: hidden; }
 .md-typeset mtd { padding: .25em .4em; math-style: normal; }
@@ -163,17 +161,3 @@ def _table(arguments: Mapping[str, str]) -> str:
 
 def _line(text: str) -> str:
     return " ".join(markdown(text).split())
-
-
-def markdown(text: str) -> str:
-    """Turn what our docstrings have of reStructuredText into Markdown, and formulas into MathML."""
-    text = _MATH.sub(lambda found: mathml(found[1], display="block"), text)
-    text = re.sub(r":math:`([^`]+)`", lambda found: f"<span>{mathml(found[1])}</span>", text)
-    text = re.sub(r":(meth|func):`~?(?:[\w.]*\.)?(\w+)`", r"`\2()`", text)
-    text = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"`\1`", text)
-    return re.sub(r"``(.+?)``", r"`\1`", text)
-
-
-def mathml(latex: str, display: str = "inline") -> str:
-    """Return a formula as MathML, on one line."""
-    return " ".join(convert(" ".join(latex.split()), display=display).split())

@@ -15,6 +15,7 @@ from pamiq_sched.optim import builtin, custom
 HOOKS = Path(__file__).parent.parent / "docs_hooks"
 pytest.importorskip("matplotlib")
 sys.path.insert(0, str(HOOKS))  # as mkdocs does while it loads a hook
+import docstrings  # noqa: E402
 import schedule_entries  # noqa: E402
 import schedule_pages  # noqa: E402
 
@@ -62,7 +63,7 @@ def test_an_entry_has_a_picture_of_finite_values_that_are_not_all_nothing(entry)
 @pytest.mark.parametrize("entry", OURS)
 def test_the_formulas_of_a_docstring_become_mathml(entry):
     docstring = inspect.getdoc(entry.of)
-    text = schedule_pages.markdown(docstring)
+    text = docstrings.markdown(docstring)
     formulas = re.findall(r"<math.*?</math>", text)
     assert len(formulas) == len(re.findall(r"\.\. math::|:math:`", docstring))
     for formula in formulas:
@@ -131,4 +132,4 @@ def test_every_scheduler_of_others_has_its_formula():
     assert len(foreign) > 16
     assert {entry.of.__name__ for entry in foreign} == set(schedule_entries.FORMULAS)
     for formula, _ in schedule_entries.FORMULAS.values():
-        assert "<math" in schedule_pages.mathml(formula, display="block")
+        assert "<math" in docstrings.mathml(formula, display="block")

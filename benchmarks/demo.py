@@ -20,8 +20,8 @@ def run() -> bool:
             command = [sys.executable, "samples/cartpole_dqn.py", "--seed", str(seed), "--out", out]
             done = run_command(command)
         succeeded += done.returncode == 0
-        # The result in one line, and where its picture is; or what went wrong.
-        said = done.stdout.splitlines()[-2:] + (done.stderr.splitlines()[-1:] if done.returncode else [])
+        # The result in one line, or what went wrong.
+        said = done.stdout.splitlines()[-1:] + (done.stderr.splitlines()[-1:] if done.returncode else [])
         print(f"seed {seed}, {time.monotonic() - start:.0f} s, exit code {done.returncode}: {'; '.join(said)}")
     print(f"the demo learned for {succeeded} of {len(SEEDS)} seeds")
     return succeeded == len(SEEDS)

@@ -81,6 +81,7 @@ class RealSystem:
             if "http://" in line:
                 break
         else:
+            self.close()
             pytest.fail(f"it did not start: {''.join(lines)}")
 
     def wait_until_it_learns(self):

@@ -17,8 +17,9 @@ OTHERS := --ignore tests/e2e --ignore tests/packaging --ignore tests/typing
 demo: $(VENV)/.demo
 	$(RUN) samples/cartpole_dqn.py $(if $(WEB),--web) $(ARGS)
 
+# By files, so that what the tests of one share is made once.
 test: $(VENV)/.dev
-	$(RUN) -m pytest -m "not stress" $(OTHERS) --numprocesses 3 --dist worksteal $(ARGS)
+	$(RUN) -m pytest -m "not stress" $(OTHERS) --numprocesses 3 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .
@@ -32,7 +33,7 @@ e2e: $(VENV)/.e2e
 
 # Wheel and sdist on every Python of the project that is here, without torch but for the one that runs this.
 package: $(VENV)/.package
-	$(RUN) -m pytest tests/packaging tests/typing -m package $(ARGS)
+	$(RUN) -m pytest tests/packaging tests/typing -m package --numprocesses 2 --dist loadgroup $(ARGS)
 
 stress: $(VENV)/.torchrl
 	$(RUN) -m pytest tests/data/test_torchrl.py

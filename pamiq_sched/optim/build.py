@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast, overload
 
 import torch
 from torch import nn
@@ -109,7 +109,17 @@ def build_scheduler(optimizer: Optimizer, config: Config) -> LRScheduler:
         return SynchronousSchedule([plan.build(optimizer) for plan in plans])
 
 
-def register_scheduler(name: str, factory: FactoryT | None = None) -> Any:
+@overload
+def register_scheduler(name: str, factory: FactoryT) -> FactoryT: ...
+
+
+@overload
+def register_scheduler(name: str, factory: None = None) -> Callable[[FactoryT], FactoryT]: ...
+
+
+def register_scheduler(
+    name: str, factory: Callable[..., LRScheduler] | None = None
+) -> Callable[..., LRScheduler] | Callable[[FactoryT], FactoryT]:
     """Give a scheduler a name for configs; by itself or as a decorator.
 
     Args:

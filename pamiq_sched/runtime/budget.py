@@ -14,6 +14,9 @@ import threading
 
 PR_SET_TIMERSLACK = 29  # of linux/prctl.h
 
+FEW_OBJECTS = 1_000
+"""Python 3.12 begins with some hundreds that are frozen; a program that freezes its own has tens of thousands."""
+
 
 def core_count() -> int:
     """How many cores this process may use."""
@@ -70,7 +73,7 @@ class Interpreter:
                     self._interval_before = sys.getswitchinterval()
                 self._intervals[system] = switch_interval
                 self._set_interval(min(self._intervals.values()))
-            if freeze_garbage and (self._freezing or not gc.get_freeze_count()):
+            if freeze_garbage and (self._freezing or gc.get_freeze_count() < FEW_OBJECTS):
                 gc.collect()
                 gc.freeze()
                 self._freezing.add(system)

@@ -62,6 +62,7 @@ class Save(WatchedThread):
         # Guards the step from taking to writing: either it is made, or the save is given up.
         self._lock = threading.Lock()
         self.is_given_up = False
+        self._has_thread = True
         self.progress = Progress.TAKING
         self.path: Path | None = None
         """Where the state is, once it is on the disk."""
@@ -69,6 +70,22 @@ class Save(WatchedThread):
         """Components of a crashed run that could not be saved, and why."""
         self.error: BaseException | None = None
         """What the save has failed by; once there is a path, what the keeper has."""
+
+    @override
+    def start(self) -> None:
+        """Start working; where no thread can be made, do all of it now, while orders wait."""
+        try:
+            super().start()
+        except RuntimeError:
+            # The process has too many, or this is Python 3.12, which makes none while a program ends: one that has
+            # not ended its system, which is saved then.
+            self._has_thread = False
+            self._main()
+
+    @override
+    def join(self) -> None:
+        if self._has_thread:
+            super().join()
 
     @property
     @override

@@ -124,7 +124,7 @@ class TorchTrainingModel(TrainingModel[TorchInferenceModel[ModuleT]]):
         _checks.flag("compile", compile)
         _checks.flag("inference_compile", compile if inference_compile is None else inference_compile)
         self._inference_procedure = _procedure_of(model, inference_procedure, inference_dtype)
-        self.model = model.to(device=get_device(model) if device is None else device, dtype=dtype)
+        self.model: ModuleT = model.to(device=get_device(model) if device is None else device, dtype=dtype)
         """The module in training; the same object for good."""
         if pretrained_parameter_file is not None:
             load_parameters(self.model, pretrained_parameter_file)

@@ -70,6 +70,7 @@ def test_a_size_that_is_not_whole_is_refused(size):
 
 def between_instructions(of, call, do):
     """Call something, and do another thing before each instruction of the function ``of``."""
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 tells of none before some frame has asked for them
     done = 0
 
     def trace(frame, event, argument):

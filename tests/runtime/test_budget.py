@@ -14,6 +14,7 @@ from pamiq_sched.runtime.budget import Interpreter
 @pytest.fixture(autouse=True)
 def switch_interval():
     """The interval of the tests, which they must find again."""
+    gc.unfreeze()  # Python 3.12 begins with some frozen objects
     before = sys.getswitchinterval()
     yield before
     after, frozen = sys.getswitchinterval(), gc.get_freeze_count()

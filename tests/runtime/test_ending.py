@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from pamiq_sched import SystemStatus, launch, system_clock
+from pamiq_sched import SystemStatus, inspect_state, launch, system_clock
 from pamiq_sched.runtime.control import ControlThread
 
 STATES = ["active", "pausing", "paused", "saving", "training", "sleeping"]
@@ -162,6 +162,23 @@ def test_a_program_that_ends_without_ending_its_system_still_saves(tmp_path):
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=60)
     assert [p.suffix for p in tmp_path.iterdir()] == [".state"]
+
+
+def test_where_no_thread_can_be_made_a_state_is_saved_all_the_same(parts, probe, monkeypatch):
+    """As at the exit of a program in Python 3.12, or in a process that has too many."""
+    original = threading.Thread.start
+
+    def start(thread):
+        if thread.name == "pamiq-saving":
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        original(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with parts.system() as system:
+        probe.wait_for("agent.step")
+        saved = system.save_state()
+    assert inspect_state(saved).verifies
+    assert system.status().last_saved not in {None, saved}
 
 
 def test_a_system_that_is_over_before_start_returns_leaves_no_handler_at_exit(parts, probe, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import inf, nan, prod
@@ -44,8 +44,8 @@ class SequenceCurve(Curve):
         array([0.5, 1. , 0.5, 0. ])
     """
 
-    curves: tuple[Curve, ...]
-    milestones: tuple[float, ...]
+    curves: Sequence[Curve]
+    milestones: Sequence[float]
     _holds = True
 
     @override
@@ -134,7 +134,7 @@ class ProductCurve(Curve):
         (0.25, 10)
     """
 
-    curves: tuple[Curve, ...]
+    curves: Sequence[Curve]
     _holds = True  # by its factors
 
     @override

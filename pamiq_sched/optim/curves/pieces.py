@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -35,8 +35,8 @@ class StepCurve(Curve):
         (1.0, 0.1, 0.01)
     """
 
-    milestones: tuple[float, ...]
-    levels: tuple[float, ...]
+    milestones: Sequence[float]
+    levels: Sequence[float]
     _holds = True
 
     @override
@@ -118,7 +118,7 @@ class PiecewiseLinearCurve(Curve):
         (0.5, 0.75, 0.5)
     """
 
-    points: tuple[tuple[float, float], ...]
+    points: Sequence[tuple[float, float]]
     _holds = True
 
     @override

@@ -154,11 +154,7 @@ class _PartsDict(PartsMixin, UserDict[str, PartT]):
 class SensorsDict(_PartsDict[Sensor[Any]], Sensor[Mapping[str, Any]]):
     """Sensors by name, as one sensor; each gets every event, seed and save.
 
-    Sensors can be added and taken out before :meth:`setup`, and not until :meth:`teardown`.
-
-    Args:
-        *args: As for a dict.
-        **kwargs: As for a dict.
+    Made as a dict is. Sensors can be added and taken out before :meth:`setup`, and not until :meth:`teardown`.
 
     Raises:
         RuntimeError: If one is added or taken out while they are set up.
@@ -186,11 +182,7 @@ class SensorsDict(_PartsDict[Sensor[Any]], Sensor[Mapping[str, Any]]):
 class ActuatorsDict(_PartsDict[Actuator[Any]], Actuator[Mapping[str, Any]]):
     """Actuators by name, as one actuator; each gets every event, seed and save.
 
-    Actuators can be added and taken out before :meth:`setup`, and not until :meth:`teardown`.
-
-    Args:
-        *args: As for a dict.
-        **kwargs: As for a dict.
+    Made as a dict is. Actuators can be added and taken out before :meth:`setup`, and not until :meth:`teardown`.
 
     Raises:
         RuntimeError: If one is added or taken out while they are set up.

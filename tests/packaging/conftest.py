@@ -18,6 +18,7 @@ def version(request: pytest.FixtureRequest) -> str:
     return found
 
 
+@pytest.hookimpl(tryfirst=True)  # the plugin reads the marks by the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let what shares an environment run in one process, where there are several (``--dist loadgroup``)."""
     for item in items:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-VERSIONS = ("3.11", "3.12", "3.13")
 WITHOUT_TORCH = ("gym", "video", "web", "console", "config", "plot", "tensorboard")
 """The extras that need none."""
 TOOLS = (

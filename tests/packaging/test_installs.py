@@ -66,76 +66,15 @@ def lacking(python: Path) -> dict[str, str]:
     return found
 
 
+def skip_without(version: str) -> None:
+    """Skip what needs a Python that is not here."""
+    if find_python(version) is None:
+        pytest.skip(f"there is no Python {version} here, neither on the path nor by pyenv")
+
+
 def test_every_python_is_looked_for():
     """The one that runs this is found, so that not everything here is skipped."""
     assert any(find_python(version) for version in ("3.11", "3.12", "3.13"))
-
-
-def test_what_is_installed_is_what_was_built(version):
-    version_found, file = run(
-        bare(version), "-c", "import pamiq_sched as p; print(p.__version__, p.__file__)"
-    ).split()
-    assert version_found == pamiq_sched.__version__
-    assert Path(file).is_relative_to(bare(version).parents[1])
-
-
-def test_of_the_requirements_only_torch_is_missing(version):
-    """Here on purpose: on Pythons without a build of torch for the CPU alone, it comes with gigabytes."""
-    assert run(bare(version), "-m", "pip", "check", fails=True).splitlines() == [
-        f"pamiq-sched {pamiq_sched.__version__} requires torch, which is not installed."
-    ]
-
-
-def test_all_modules_but_those_made_for_torch_or_an_extra_need_neither(version):
-    for name, why in lacking(bare(version)).items():
-        if not name.startswith(OF_EXTRAS):
-            assert MADE_FOR_TORCH.match(name), f"{name} needs more than it should: {why}"
-            assert why == "No module named 'torch'"
-
-
-def test_with_the_extras_all_modules_but_those_made_for_torch_need_none(version):
-    for name, why in lacking(equipped(version)).items():
-        assert MADE_FOR_TORCH.match(name), f"{name} needs torch: {why}"
-
-
-@pytest.mark.parametrize("extra", ["gym", "console", "web"])
-def test_without_an_extra_the_error_names_it(version, extra):
-    program = {
-        "gym": "from pamiq_sched import GymEnvironment",
-        "console": "import sys; from pamiq_sched.console import main; sys.exit(main(['status']))",
-        "web": "from pamiq_sched.testing import FakeAgent, FakeEnvironment; import pamiq_sched as p; "
-        "p.System(p.Interaction(FakeAgent(), FakeEnvironment()), {}, {}, {}, "
-        "{'web_api_address': ('127.0.0.1', 0)}).start()",
-    }[extra]
-    assert f"pamiq-sched[{extra}]" in run(bare(version), "-c", program, fails=True)
-
-
-@pytest.mark.parametrize("command", ["module", "script"])
-def test_the_command_line_asks_for_its_extra_and_runs_with_it(version, command):
-    def call(python: Path) -> list[object]:
-        return [python, "-m", "pamiq_sched"] if command == "module" else [python.parent / "pamiq-sched"]
-
-    assert "pip install 'pamiq-sched[console]'" in run(*call(bare(version)), "--help", fails=True)
-    # typer goes by what it is told of the terminal: plain text, and wide enough for a name.
-    help_text = run(*call(equipped(version)), "--help", TERM="dumb", NO_COLOR="1", COLUMNS="120")
-    for name in (
-        "status",
-        "pause",
-        "resume",
-        "save",
-        "shutdown",
-        "watch",
-        "console",
-        "inspect",
-        "preview",
-        "report",
-    ):
-        assert re.search(rf"\b{name}\b", help_text)
-
-
-def test_a_system_without_torch_runs_is_saved_and_goes_on(version, tmp_path):
-    program = Path(__file__).with_name("small_system.py")
-    assert run(bare(version), program, tmp_path).endswith("it ran to its end\n")
 
 
 @cache
@@ -170,33 +109,112 @@ def outcomes(version: str) -> tuple[dict[str, Counter[str]], str]:
     return found, printed
 
 
-def test_the_tests_of_the_sdist_pass_without_torch(version):
-    """Those that fail only for the lack of torch are skipped, and are not more than there should be."""
-    found, printed = outcomes(version)
-    total = sum(found.values(), Counter())
-    assert not total["failed"], printed[-20_000:]
-    assert total["passed"] > (500 if version == OWN else 2000), printed[-20_000:]
-    assert total[REASON] < 500
+class Installs:
+    """The tests of one Python; a class, so that several processes (``--dist loadscope``) share no environment."""
+
+    version: str
+
+    @pytest.fixture(autouse=True)
+    def is_here(self) -> None:
+        """Skip a Python that is not."""
+        skip_without(self.version)
+
+    def test_what_is_installed_is_what_was_built(self):
+        version_found, file = run(
+            bare(self.version), "-c", "import pamiq_sched as p; print(p.__version__, p.__file__)"
+        ).split()
+        assert version_found == pamiq_sched.__version__
+        assert Path(file).is_relative_to(bare(self.version).parents[1])
+
+    def test_of_the_requirements_only_torch_is_missing(self):
+        """Here on purpose: on Pythons without a build of torch for the CPU alone, it comes with gigabytes."""
+        assert run(bare(self.version), "-m", "pip", "check", fails=True).splitlines() == [
+            f"pamiq-sched {pamiq_sched.__version__} requires torch, which is not installed."
+        ]
+
+    def test_all_modules_but_those_made_for_torch_or_an_extra_need_neither(self):
+        for name, why in lacking(bare(self.version)).items():
+            if not name.startswith(OF_EXTRAS):
+                assert MADE_FOR_TORCH.match(name), f"{name} needs more than it should: {why}"
+                assert why == "No module named 'torch'"
+
+    def test_with_the_extras_all_modules_but_those_made_for_torch_need_none(self):
+        for name, why in lacking(equipped(self.version)).items():
+            assert MADE_FOR_TORCH.match(name), f"{name} needs torch: {why}"
+
+    @pytest.mark.parametrize("extra", ["gym", "console", "web"])
+    def test_without_an_extra_the_error_names_it(self, extra):
+        program = {
+            "gym": "from pamiq_sched import GymEnvironment",
+            "console": "import sys; from pamiq_sched.console import main; sys.exit(main(['status']))",
+            "web": "from pamiq_sched.testing import FakeAgent, FakeEnvironment; import pamiq_sched as p; "
+            "p.System(p.Interaction(FakeAgent(), FakeEnvironment()), {}, {}, {}, "
+            "{'web_api_address': ('127.0.0.1', 0)}).start()",
+        }[extra]
+        assert f"pamiq-sched[{extra}]" in run(bare(self.version), "-c", program, fails=True)
+
+    @pytest.mark.parametrize("command", ["module", "script"])
+    def test_the_command_line_asks_for_its_extra_and_runs_with_it(self, command):
+        def call(python: Path) -> list[object]:
+            return [python, "-m", "pamiq_sched"] if command == "module" else [python.parent / "pamiq-sched"]
+
+        assert "pip install 'pamiq-sched[console]'" in run(*call(bare(self.version)), "--help", fails=True)
+        # typer goes by what it is told of the terminal: plain text, and wide enough for a name.
+        help_text = run(*call(equipped(self.version)), "--help", TERM="dumb", NO_COLOR="1", COLUMNS="120")
+        for name in (
+            "status",
+            "pause",
+            "resume",
+            "save",
+            "shutdown",
+            "watch",
+            "console",
+            "inspect",
+            "preview",
+            "report",
+        ):
+            assert re.search(rf"\b{name}\b", help_text)
+
+    def test_a_system_without_torch_runs_is_saved_and_goes_on(self, tmp_path):
+        program = Path(__file__).with_name("small_system.py")
+        assert run(bare(self.version), program, tmp_path).endswith("it ran to its end\n")
+
+    def test_the_tests_of_the_sdist_pass_without_torch(self):
+        """Those that fail only for the lack of torch are skipped, and are not more than there should be."""
+        found, printed = outcomes(self.version)
+        total = sum(found.values(), Counter())
+        assert not total["failed"], printed[-20_000:]
+        assert total["passed"] > (500 if self.version == OWN else 2000), printed[-20_000:]
+        assert total[REASON] < 500
+
+    @pytest.mark.parametrize("module", ROOMS.values(), ids=ROOMS)
+    def test_the_tests_of_a_part_without_torch_all_run(self, module):
+        found = outcomes(self.version)[0][module]
+        assert found["passed"] > 0
+        assert found[REASON] == 0
 
 
-@pytest.mark.parametrize("module", ROOMS.values(), ids=ROOMS)
-def test_the_tests_of_a_part_without_torch_all_run(version, module):
-    found = outcomes(version)[0][module]
-    assert found["passed"] > 0
-    assert found[REASON] == 0
+class TestPython311(Installs):
+    version = "3.11"
+
+
+class TestPython312(Installs):
+    version = "3.12"
+
+
+class TestPython313(Installs):
+    version = "3.13"
 
 
 def test_with_torch_all_is_consistent_and_every_module_is_there():
     """On the one Python for which constraints.txt names a build of torch that is not made for a GPU."""
-    if find_python("3.11") is None:
-        pytest.skip("there is no Python 3.11 here, neither on the path nor by pyenv")
+    skip_without("3.11")
     assert "No broken requirements found" in run(whole("3.11"), "-m", "pip", "check")
     assert lacking(whole("3.11")) == {}
 
 
 def test_with_torch_the_first_program_of_the_readme_runs(tmp_path):
-    if find_python("3.11") is None:
-        pytest.skip("there is no Python 3.11 here, neither on the path nor by pyenv")
+    skip_without("3.11")
     program = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert program is not None
     (tmp_path / "program.py").write_text(program[1], encoding="utf-8")

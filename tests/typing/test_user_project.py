@@ -17,7 +17,7 @@ import pytest
 import pamiq_sched
 from tests.packaging.building import built, folder, run
 
-pytestmark = [pytest.mark.package, pytest.mark.timeout(600), pytest.mark.xdist_group("typing")]
+pytestmark = [pytest.mark.package, pytest.mark.timeout(600)]
 
 PROJECT = Path(__file__).with_name("user_project")
 ROOMS = ("data", "gym", "interaction", "metrics", "optim", "runtime", "state", "testing", "torch", "trainer")

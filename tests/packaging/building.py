@@ -5,7 +5,6 @@ Each is made once for each run of the tests, and removed at its end.
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import shutil
@@ -14,11 +13,14 @@ import sys
 import tempfile
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from email import message_from_bytes
 from email.message import Message
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = ("gym", "video", "web", "console", "config", "plot", "tensorboard")
@@ -36,9 +38,15 @@ TOOLS = (
 @cache
 def folder() -> Path:
     """Where all of it is made."""
-    made = Path(tempfile.mkdtemp(prefix="pamiq-sched-packaging-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return made
+    return Path(tempfile.mkdtemp(prefix="pamiq-sched-packaging-"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def the_folder_is_removed() -> Iterator[None]:
+    """Remove it at the end; a process of pytest-xdist would run no hook at its exit."""
+    yield
+    if folder.cache_info().currsize:
+        shutil.rmtree(folder(), ignore_errors=True)
 
 
 def run(*command: object, cwd: Path | None = None, fails: bool | None = False, **environment: str) -> str:

@@ -33,7 +33,7 @@ e2e: $(VENV)/.e2e
 
 # Wheel and sdist on every Python of the project that is here, without torch but for the one that runs this.
 package: $(VENV)/.package
-	$(RUN) -m pytest tests/packaging tests/typing -m package --numprocesses 2 --dist loadgroup $(ARGS)
+	$(RUN) -m pytest tests/packaging tests/typing -m package --numprocesses 2 --dist loadscope $(ARGS)
 
 stress: $(VENV)/.torchrl
 	$(RUN) -m pytest tests/data/test_torchrl.py

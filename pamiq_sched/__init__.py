@@ -25,7 +25,25 @@ from typing import TYPE_CHECKING
 from pamiq_sched._lazy import lookup
 
 if TYPE_CHECKING:
-    from pamiq_sched import clock as time  # noqa: F401 - the room under pamiq-core's name
+    from pamiq_sched import (
+        clock as clock,
+        data as data,
+        gym as gym,
+        interaction as interaction,
+        lifecycle as lifecycle,
+        metrics as metrics,
+        model as model,
+        optim as optim,
+        report as report,
+        runtime as runtime,
+        schedulers as schedulers,
+        state as state,
+        testing as testing,
+        time as time,
+        torch as torch,
+        trainer as trainer,
+        utils as utils,
+    )
     from pamiq_sched.clock import (
         Clock as Clock,
         ManualClock as ManualClock,
@@ -334,7 +352,8 @@ _ROOMS = [*_NAMES, "time", "utils"]
 __all__ = list(_ROOM_OF)
 
 
-__getattr__ = lookup(__name__, _ROOM_OF, tuple(_ROOMS))
+if not TYPE_CHECKING:  # which would take any misspelt name for one
+    __getattr__ = lookup(__name__, _ROOM_OF, tuple(_ROOMS))
 
 
 def __dir__() -> list[str]:

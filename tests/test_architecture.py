@@ -102,7 +102,7 @@ def test_every_public_name_is_the_one_of_its_room():
 
 def names_for_type_checkers(file: Path, package: str) -> dict[str | None, str]:
     """The names in the block that only type checkers read, and the module of each."""
-    (block,) = [n for n in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(n, ast.If)]
+    block, *_ = [n for n in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(n, ast.If)]
     return {
         alias.asname: node.module.removeprefix(f"{package}.")
         for node in block.body

@@ -37,7 +37,8 @@ __all__ = [
     "TorchRLBuffer",
 ]
 
-__getattr__ = lookup(__name__, _MODULE_OF, ("impls", *_MODULE_OF.values()))
+if not TYPE_CHECKING:  # which would take any misspelt name for one
+    __getattr__ = lookup(__name__, _MODULE_OF, ("impls", *_MODULE_OF.values()))
 
 
 def __dir__() -> list[str]:

@@ -52,4 +52,5 @@ _MODULE_OF = {
 
 __all__ = list(_MODULE_OF)
 
-__getattr__ = lookup(__name__, _MODULE_OF)
+if not TYPE_CHECKING:  # which would take any misspelt name for one
+    __getattr__ = lookup(__name__, _MODULE_OF)

@@ -128,7 +128,8 @@ _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names
 
 __all__ = list(_MODULE_OF)
 
-__getattr__ = lookup(__name__, _MODULE_OF, (*_NAMES, "plateau", "stand_in", "timm"))
+if not TYPE_CHECKING:  # which would take any misspelt name for one
+    __getattr__ = lookup(__name__, _MODULE_OF, (*_NAMES, "plateau", "stand_in", "timm"))
 
 
 def __dir__() -> list[str]:
